@@ -1,0 +1,48 @@
+"""retq-hub: train, check, publish and compose query vectors on frozen retinal backbones.
+
+The names below are loaded on first use, so that ``import retq_hub`` costs nothing and the parts of
+the command line that need no network weights start without importing torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retq_hub.backbone import Backbone
+    from retq_hub.errors import RetqError
+    from retq_hub.evaluate import evaluate
+    from retq_hub.pipeline import Pipeline, Result
+    from retq_hub.query import Query
+    from retq_hub.train import train
+    from retq_hub.validate import validate
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Backbone": "retq_hub.backbone",
+    "Pipeline": "retq_hub.pipeline",
+    "Query": "retq_hub.query",
+    "Result": "retq_hub.pipeline",
+    "RetqError": "retq_hub.errors",
+    "evaluate": "retq_hub.evaluate",
+    "train": "retq_hub.train",
+    "validate": "retq_hub.validate",
+}
+
+__all__ = [
+    "Backbone",
+    "Pipeline",
+    "Query",
+    "Result",
+    "RetqError",
+    "evaluate",
+    "train",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type differs from name to name
+    """Import a public name from its module the first time it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'retq_hub' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,310 @@
+"""The artifact on disk: read it, write it, check it. No torch, no network, nothing executable.
+
+An artifact is a folder with four files; docs/artifact.md describes them byte by byte.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retq_hub import schema
+from retq_hub.digest import bytes_digest
+from retq_hub.errors import (
+    DigestMismatch,
+    Finding,
+    IntegrityError,
+    ManifestError,
+    NotFoundError,
+)
+from retq_hub.manifest import FileDigest, QueryManifest, from_json, to_json
+from retq_hub.storage import json_text, whole_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+__all__ = [
+    "CARD",
+    "GOLDEN",
+    "MANIFEST",
+    "QUERY",
+    "Artifact",
+    "Golden",
+    "findings",
+    "read",
+    "read_manifest",
+    "write",
+]
+
+MANIFEST = "retq.json"
+QUERY = "query.safetensors"
+GOLDEN = "golden.safetensors"
+CARD = "README.md"
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest allowed absolute deviation of a logit recomputed from the golden tokens."""
+
+_MAX_TENSOR_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """What the query gives on the probe image, so that it can be checked without patients' images.
+
+    Attributes:
+        positions: (P,) int32, indices into the g * g tokens, row by row.
+        tokens: (P, D) float32, the probe's tokens there.
+        logits: (C, g, g) float32, the whole logit map of the probe.
+    """
+
+    positions: "NDArray[np.int32]"
+    tokens: "Floats"
+    logits: "Floats"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A query as it was read from disk.
+
+    Attributes:
+        manifest: The content of ``retq.json``.
+        vector: (C, D) float32.
+        bias: (C,) float32.
+        golden: The golden test.
+    """
+
+    manifest: QueryManifest
+    vector: "Floats"
+    bias: "Floats"
+    golden: Golden
+
+
+def read_manifest(folder: Path) -> QueryManifest:
+    """Read and check ``retq.json`` alone.
+
+    Raises:
+        NotFoundError: The folder holds no artifact.
+        ManifestError: The manifest breaks its schema.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise NotFoundError(
+            f"{folder} is no artifact: it has no {MANIFEST}", hint="name a folder that has one"
+        )
+    document = schema.read_json(path)
+    schema.check(document, schema.QUERY, subject=str(path))
+    return from_json(document, QueryManifest)
+
+
+def read(folder: Path) -> Artifact:
+    """Read an artifact and check it throughout.
+
+    Args:
+        folder: The artifact's folder.
+
+    Raises:
+        NotFoundError: The folder holds no artifact.
+        ManifestError: The manifest breaks its schema.
+        DigestMismatch: A file is not the one that the manifest names.
+        IntegrityError: The tensors do not fit the manifest, or the golden test fails.
+    """
+    manifest = read_manifest(folder)
+    query = _tensors(folder, QUERY, manifest)
+    golden = _tensors(folder, GOLDEN, manifest)
+    if found := [*_shape_findings(manifest, query, golden), *_sense_findings(manifest)]:
+        raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
+    artifact = Artifact(
+        manifest=manifest,
+        vector=query["query"],
+        bias=query["bias"],
+        golden=Golden(
+            positions=golden["positions"], tokens=golden["tokens"], logits=golden["logits"]
+        ),
+    )
+    if found := golden_findings(artifact):
+        raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
+    return artifact
+
+
+def findings(folder: Path) -> list[Finding]:
+    """Collect all that is wrong with an artifact.
+
+    Returns:
+        The findings; empty if the artifact is intact.
+
+    Raises:
+        NotFoundError: The folder holds no artifact.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except ManifestError as error:
+        return [replace(one, where=f"{MANIFEST}/{one.where}") for one in error.findings]
+    found = [*_sense_findings(manifest)]
+    if not (folder / CARD).is_file():
+        found.append(Finding(where=CARD, what="is missing"))
+    for name in (QUERY, GOLDEN):
+        try:
+            _tensors(folder, name, manifest)
+        except IntegrityError as error:
+            found.append(Finding(where=name, what=error.found))
+    if not found:
+        try:
+            read(folder)
+        except IntegrityError as error:
+            found.append(Finding(where="", what=error.found))
+    return found
+
+
+def write(
+    folder: Path,
+    *,
+    manifest: QueryManifest,
+    vector: "Floats",
+    bias: "Floats",
+    golden: Golden,
+    card: str,
+) -> QueryManifest:
+    """Write an artifact, whole or not at all; the same input gives the same bytes.
+
+    Args:
+        folder: Where it shall be; what is there is replaced.
+        manifest: The manifest; its ``files`` are filled in here.
+        vector: (C, D) float32.
+        bias: (C,) float32.
+        golden: The golden test.
+        card: The model card's text.
+
+    Returns:
+        The manifest as it was written.
+
+    Raises:
+        ManifestError: The manifest breaks its schema.
+        StorageError: The place cannot be written.
+    """
+    from safetensors.numpy import save
+
+    blobs = {
+        QUERY: save({"query": vector, "bias": bias}),
+        GOLDEN: save(
+            {"positions": golden.positions, "tokens": golden.tokens, "logits": golden.logits}
+        ),
+    }
+    manifest = replace(
+        manifest,
+        files={
+            name: FileDigest(sha256=bytes_digest(blob), size=len(blob))
+            for name, blob in blobs.items()
+        },
+    )
+    document = to_json(manifest)
+    schema.check(document, schema.QUERY, subject=MANIFEST)
+    with whole_folder(folder) as temporary:
+        for name, blob in blobs.items():
+            (temporary / name).write_bytes(blob)
+        (temporary / MANIFEST).write_text(json_text(document), encoding="utf-8")
+        (temporary / CARD).write_text(card, encoding="utf-8")
+    return manifest
+
+
+def golden_findings(artifact: Artifact) -> list[Finding]:
+    """Recompute the golden logits from the golden tokens.
+
+    Returns:
+        A finding if they deviate by more than `GOLDEN_TOLERANCE`.
+    """
+    import numpy as np
+
+    golden = artifact.golden
+    logits = golden.tokens @ artifact.vector.T + artifact.bias
+    kept = golden.logits.reshape(len(artifact.bias), -1)[:, golden.positions].T
+    worst = float(np.abs(logits - kept).max())
+    if worst <= GOLDEN_TOLERANCE:
+        return []
+    return [
+        Finding(
+            where=GOLDEN,
+            what=f"a logit deviates by {worst:.3g} from the query's, at most "
+            f"{GOLDEN_TOLERANCE} is allowed",
+        )
+    ]
+
+
+def _tensors(folder: Path, name: str, manifest: QueryManifest) -> "Mapping[str, NDArray[Any]]":
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = folder / name
+    try:
+        if path.stat().st_size > _MAX_TENSOR_BYTES:
+            raise IntegrityError(f"{path} is larger than 256 MiB, a query is not")
+        blob = path.read_bytes()
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{path} is missing", hint="get the artifact again") from error
+    digest = bytes_digest(blob)
+    if digest != manifest.files[name].sha256:
+        raise DigestMismatch(
+            str(path),
+            expected=manifest.files[name].sha256,
+            actual=digest,
+            hint="get the artifact again",
+        )
+    try:
+        return load(blob)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise IntegrityError(f"{path} is no safetensors file: {error}") from error
+
+
+def _shape_findings(
+    manifest: QueryManifest, query: "Mapping[str, NDArray[Any]]", golden: "Mapping[str, Any]"
+) -> Iterator[Finding]:
+    import numpy as np
+
+    C = len(manifest.targets)
+    wanted = {
+        QUERY: (query, {"query", "bias"}),
+        GOLDEN: (golden, {"positions", "tokens", "logits"}),
+    }
+    for name, (tensors, names) in wanted.items():
+        if set(tensors) != names:
+            yield Finding(where=name, what=f"has tensors {sorted(tensors)}, not {sorted(names)}")
+            return
+    D = query["query"].shape[-1] if query["query"].ndim else 0
+    P = golden["positions"].shape[0] if golden["positions"].ndim else 0
+    g = golden["logits"].shape[-1] if golden["logits"].ndim else 0
+    shapes = {
+        "query": (query["query"], (C, D), np.float32),
+        "bias": (query["bias"], (C,), np.float32),
+        "positions": (golden["positions"], (P,), np.int32),
+        "tokens": (golden["tokens"], (P, D), np.float32),
+        "logits": (golden["logits"], (C, g, g), np.float32),
+    }
+    for name, (tensor, shape, dtype) in shapes.items():
+        if tensor.shape != shape or tensor.dtype != dtype:
+            what = f"is {tensor.dtype} {tensor.shape}, not {np.dtype(dtype)} {shape}"
+            yield Finding(where=name, what=what)
+            return
+        if not np.isfinite(tensor).all():
+            yield Finding(where=name, what="holds values that are not finite")
+    positions = golden["positions"]
+    if P == 0 or positions.min() < 0 or positions.max() >= g * g:
+        yield Finding(where="positions", what=f"must lie in 0 ... {g * g - 1} and not be empty")
+    if D % len(manifest.basis.layers):
+        what = f"{D} floats cannot come from {len(manifest.basis.layers)} layers of one width"
+        yield Finding(where="query", what=what)
+
+
+def _sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
+    """What the schema cannot say: lengths that must agree."""
+    C = len(manifest.targets)
+    if len(manifest.head.thresholds) != C:
+        what = f"has {len(manifest.head.thresholds)} thresholds for {C} targets"
+        yield Finding(where=f"{MANIFEST}/head/thresholds", what=what)
+    if len({target.name for target in manifest.targets}) != C:
+        yield Finding(where=f"{MANIFEST}/targets", what="has a name twice")
+    for number, data in enumerate(manifest.data):
+        if len(data.n_positive) != C:
+            what = f"has {len(data.n_positive)} counts for {C} targets"
+            yield Finding(where=f"{MANIFEST}/data/{number}/n_positive", what=what)

@@ -1,0 +1,263 @@
+"""Images and masks: decode them safely, turn them upright, resize them, bring masks to a grid.
+
+Images leave here as upright 8-bit RGB; masks as booleans. Nothing here knows a backbone.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from retq_hub.errors import ImageError, MaskError, RetqError
+from retq_hub.manifest import Preprocessing
+
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_SIDE_PX",
+    "SUFFIXES",
+    "ImageLike",
+    "area_mask",
+    "decode",
+    "image_files",
+    "normalise",
+    "read_mask",
+    "square",
+]
+
+ImageLike: TypeAlias = str | Path | Image.Image | NDArray[np.uint8]
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+"""File endings that are taken for images when a folder is searched."""
+
+MAX_SIDE_PX = 20_000
+MAX_PIXELS = 170_000_000
+
+_FORMATS = ("BMP", "JPEG", "MPO", "PNG", "TIFF")
+_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+def decode(source: ImageLike) -> Image.Image:
+    """Give an image as upright 8-bit RGB.
+
+    Grey becomes three equal channels, 16 bits become 8, transparency is laid over black, the EXIF
+    orientation is applied.
+
+    Args:
+        source: A path, a PIL image, or an (H, W, 3) or (H, W) uint8 array, RGB, 0-255.
+
+    Returns:
+        A PIL image of mode RGB.
+
+    Raises:
+        ImageError: It is missing, no image, truncated, empty or too large.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _to_rgb(source, "the image")
+    return _to_rgb(_load(Path(source), ImageError), str(source))
+
+
+def square(image: Image.Image, preprocessing: Preprocessing, size_px: int) -> NDArray[np.uint8]:
+    """Resize an RGB image to the square that a backbone sees, antialiased, aspect not kept.
+
+    Returns:
+        (S, S, 3) uint8, RGB, 0-255, S = ``size_px``.
+    """
+    resized = image.resize((size_px, size_px), _RESAMPLING[preprocessing.resize])
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def normalise(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Scale pixels as a backbone wants them.
+
+    Args:
+        pixels: (S, S, 3) uint8, RGB, 0-255.
+        preprocessing: Mean and standard deviation, in units of 0-1.
+
+    Returns:
+        (3, S, S) float32.
+    """
+    mean = np.asarray(preprocessing.mean, dtype=np.float32)
+    std = np.asarray(preprocessing.std, dtype=np.float32)
+    scaled = (pixels.astype(np.float32) / 255 - mean) / std
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+def read_mask(path: Path, *, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+    """Read a mask file: anything that is not background is marked.
+
+    Understood are 1-bit and palette images with two values, grey or colour images whose values lie
+    near 0 and near the maximum (soft edges are cut at half), with or without transparency.
+
+    Args:
+        path: The mask's file.
+        size: Width and height that the mask must have, in pixels; those of its image.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        MaskError: It is no image, of another size, or its values are no mask.
+    """
+    image = _load(path, MaskError)
+    if size is not None and image.size != size:
+        raise MaskError(
+            f"mask {path} is {image.width} x {image.height} pixels, "
+            f"its image {size[0]} x {size[1]}",
+            hint="give the mask that was drawn on this image, at its size",
+        )
+    values = _mask_values(image)
+    top = int(values.max())
+    if top == 0:
+        return np.zeros(values.shape, dtype=np.bool_)
+    counts = np.bincount(values.ravel(), minlength=top + 1)
+    present = np.flatnonzero(counts)
+    between = counts[top // 8 + 1 : top - top // 8].sum()
+    label_map = top <= 16 and len(present) > 2
+    if label_map or between > 0.05 * values.size or between > 0.5 * counts[1:].sum():
+        raise MaskError(
+            f"mask {path} has {len(present)} grey values ({present[0]} ... {top}), "
+            f"{between / values.size:.1%} of the pixels in between: that is no mask of one target",
+            hint="give a mask with two values, background and target",
+        )
+    return np.asarray(values > top / 2)
+
+
+def area_mask(mask: NDArray[np.bool_], size_px: int) -> NDArray[np.bool_]:
+    """Bring a mask to a square by area averaging; a pixel is marked from half of its area on.
+
+    Args:
+        mask: (H, W) bool.
+        size_px: Side S of the square.
+
+    Returns:
+        (S, S) bool.
+    """
+    share = Image.fromarray(mask.astype(np.float32)).resize(
+        (size_px, size_px), Image.Resampling.BOX
+    )
+    return np.asarray(share) >= 0.5
+
+
+def image_files(folder: Path) -> list[Path]:
+    """List the image files below a folder, by their names; hidden ones are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    shape_ok = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if array.dtype != np.uint8 or not shape_ok or array.size == 0:
+        raise ImageError(
+            f"an array of {array.dtype} {array.shape} is no image",
+            hint="give (H, W, 3) or (H, W) uint8, RGB, 0-255",
+        )
+    return Image.fromarray(array).convert("RGB")
+
+
+def _load(path: Path, kind: type[RetqError]) -> Image.Image:
+    """Open and decode a file within the limits, or say in one line why not."""
+    with _decoding(path, kind):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=_FORMATS)
+        if max(image.size) > MAX_SIDE_PX or image.width * image.height > MAX_PIXELS:
+            raise kind(
+                f"{path} is {image.width} x {image.height} pixels, at most {MAX_SIDE_PX} a side "
+                f"and {MAX_PIXELS // 10**6} million in all are read",
+                hint="scale it down first",
+            )
+        if _is_stack(image):
+            raise kind(
+                f"{path} holds {getattr(image, 'n_frames', 1)} frames, one image is expected",
+                hint="save the frame you mean as a file of its own",
+            )
+        image.load()
+        return image
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _decoding(path: Path, kind: type[RetqError]) -> Iterator[None]:
+    """Turn all that decoders raise into one kind of error."""
+    formats = "PNG, JPEG, TIFF or BMP"
+    try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise kind(f"{path} is empty (0 bytes)", hint="get the file again")
+        yield
+    except FileNotFoundError as error:
+        raise kind(f"there is no file {path}", hint="check the path") from error
+    except IsADirectoryError as error:
+        raise kind(f"{path} is a folder, a file is expected") from error
+    except UnidentifiedImageError as error:
+        raise kind(f"{path} is no {formats} image", hint="convert it, or get it again") from error
+    except Image.DecompressionBombError as error:
+        raise kind(
+            f"{path} has more than {MAX_PIXELS // 10**6} million pixels", hint="scale it down first"
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise kind(
+            f"{path} cannot be decoded ({reason})", hint="it may be cut short: get it again"
+        ) from error
+
+
+def _is_stack(image: Image.Image) -> bool:
+    """Whether a TIFF holds several frames of one size (a volume, not a picture and thumbnails)."""
+    if image.format != "TIFF" or getattr(image, "n_frames", 1) == 1:
+        return False
+    first = image.size
+    image.seek(1)
+    same = image.size == first
+    image.seek(0)
+    return same
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if 0 in image.size:
+        raise ImageError(f"{name} is {image.width} x {image.height} pixels: nothing to see")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "RGB":
+        return upright
+    if upright.mode.startswith("I") or upright.mode == "F":
+        return _from_deep_grey(upright, name)
+    if upright.has_transparency_data:
+        layer = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _from_deep_grey(image: Image.Image, name: str) -> Image.Image:
+    """Bring 16-bit integers (0-65535) or floats (0-1) to 8 bits."""
+    values = np.asarray(image, dtype=np.float64)
+    scale = 255.0 if image.mode == "F" else 255 / 65535
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() * scale > 255:
+        wanted = "0-1 for floats" if image.mode == "F" else "0-65535 for integers"
+        raise ImageError(
+            f"{name} has values from {values.min():g} to {values.max():g}, expected {wanted}",
+            hint="rescale it first",
+        )
+    grey = np.rint(values * scale).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _mask_values(image: Image.Image) -> NDArray[np.uint16]:
+    """Give one number a pixel, 0 for background."""
+    if image.mode == "P":
+        indices = np.asarray(image).astype(np.uint16)
+        if indices.max() <= 1:
+            return indices
+        image = image.convert("RGB")
+    if image.mode == "1" or image.mode.startswith("I"):
+        return np.asarray(image).astype(np.uint16)
+    colours: NDArray[np.uint8] = np.asarray(image.convert("RGB"))
+    return np.max(colours, axis=2).astype(np.uint16)

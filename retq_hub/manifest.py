@@ -1,0 +1,367 @@
+"""The frozen data classes behind the JSON documents: query manifest, backbone spec, record.
+
+They hold what was read and nothing else: no files, no network, no arithmetic beyond sums.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from retq_hub.digest import json_digest
+
+__all__ = [
+    "Architecture",
+    "BackboneRef",
+    "BackboneSpec",
+    "Basis",
+    "Checkpoint",
+    "Concept",
+    "DataUse",
+    "FileDigest",
+    "Fingerprint",
+    "Head",
+    "Interval",
+    "Licence",
+    "Measured",
+    "Pass",
+    "PositionEmbedding",
+    "Preprocessing",
+    "QueryManifest",
+    "Record",
+    "Source",
+    "Target",
+    "Tokens",
+    "Training",
+    "from_json",
+    "to_json",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licence:
+    """A licence; ``id`` is an SPDX identifier or ``LicenseRef-...``."""
+
+    id: str
+    name: str | None = None
+    url: str | None = None
+    commercial_use: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concept:
+    """A SNOMED CT concept."""
+
+    system: str
+    code: str
+    display: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What one vector of a query marks."""
+
+    name: str
+    label: str
+    code: Concept | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """64 numbers that tell equivalent weights from different ones; see `retq_hub.probe`."""
+
+    method: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneRef:
+    """The backbone that a query was made for."""
+
+    id: str
+    weights_digest: str
+    preprocessing_digest: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One way of running the backbone over an image, and the layers that are read from it.
+
+    Attributes:
+        size_px: Side of the square that the backbone sees.
+        tiles: The image is cut into ``tiles`` x ``tiles`` squares of that size; 1: not cut.
+        layers: Blocks whose tokens are read, counted from 0, concatenated in this order.
+    """
+
+    size_px: int
+    tiles: int
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """Which tokens a query reads.
+
+    Attributes:
+        passes: The passes, concatenated in this order.
+        norm: Whether the backbone's final norm is applied to each layer's tokens.
+    """
+
+    passes: tuple[Pass, ...]
+    norm: bool
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """All layers in the order in which their tokens are concatenated."""
+        return tuple(layer for one in self.passes for layer in one.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What turns dot products into an answer."""
+
+    activation: str
+    thresholds: tuple[float, ...]
+    threshold_choice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a query was made."""
+
+    recipe: str
+    loss: str
+    l2: float
+    seed: int
+    selection: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataUse:
+    """A split of a data set that a query was trained on."""
+
+    id: str
+    title: str
+    licence: Licence
+    split: str
+    split_digest: str
+    n_images: int
+    n_positive: tuple[int, ...]
+    doi: str | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A per-image metric over the images of a split."""
+
+    mean: float
+    min: float
+    max: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The figures of one evaluation."""
+
+    dataset: str
+    split: str
+    split_digest: str
+    target: str
+    n_images: int
+    size_px: int
+    threshold: float
+    values: dict[str, Interval]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDigest:
+    """SHA-256 and size in bytes of a file of an artifact."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryManifest:
+    """The content of ``retq.json``; docs/artifact.md explains each member."""
+
+    name: str
+    version: str
+    summary: str
+    targets: tuple[Target, ...]
+    backbone: BackboneRef
+    basis: Basis
+    head: Head
+    training: Training
+    data: tuple[DataUse, ...]
+    metrics: tuple[Measured, ...]
+    licence: Licence
+    authors: tuple[str, ...]
+    intended_use: str
+    limits: str
+    files: dict[str, FileDigest]
+    citation: str | None = None
+    spec: str = "retq-query/1"
+
+    @property
+    def digest(self) -> str:
+        """The artifact's digest: SHA-256 of the canonical manifest with its file digests."""
+        return json_digest(to_json(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """How to build an encoder."""
+
+    library: str
+    name: str
+    args: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What an encoder gives: D, layers, prefix tokens (class, register), patch, grid side."""
+
+    width: int
+    layers: int
+    prefix: int
+    patch_px: int
+    grid: int
+    candidates: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionEmbedding:
+    """How position embeddings are brought to another grid."""
+
+    resize: str
+    antialias: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """From an RGB image to the encoder's input: resize, divide by 255, subtract, divide."""
+
+    size_px: int
+    resize: str
+    antialias: bool
+    aspect: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """In which form the weights come."""
+
+    format: str
+    key: str | None = None
+    position_class: str | None = None
+    position_grid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A place to get weights from; which members are set depends on ``kind``."""
+
+    kind: str
+    sha256: str | None = None
+    size: int | None = None
+    path: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+    filename: str | None = None
+    url: str | None = None
+    package: str | None = None
+    version: str | None = None
+    wheel_sha256: str | None = None
+    member: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A backbone, as ``registry/backbones/<id>.json`` describes it."""
+
+    id: str
+    title: str
+    summary: str
+    modality: str
+    architecture: Architecture
+    tokens: Tokens
+    position_embedding: PositionEmbedding
+    preprocessing: Preprocessing
+    pooling: str
+    checkpoint: Checkpoint
+    sources: tuple[Source, ...]
+    licence: Licence
+    weights_digest: str | None
+    fingerprint: Fingerprint | None
+    citation: str | None = None
+    hub_id: str | None = None
+    spec: str = "retq-backbone/1"
+
+    @property
+    def preprocessing_digest(self) -> str:
+        """SHA-256 of all that decides what the encoder sees and how its grid is laid out."""
+        return json_digest(
+            {
+                "position_embedding": to_json(self.position_embedding),
+                "preprocessing": to_json(self.preprocessing),
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One entry of a registry's index: what `retq list` and `retq search` show.
+
+    Attributes:
+        digest: The artifact's digest.
+        path: Folder of the artifact, relative to the registry.
+        floats: Number of floats in the query vectors.
+        dice: Mean Dice at the stored threshold of the first evaluation, if any.
+        auroc: Mean AUROC of the first evaluation, if any.
+    """
+
+    name: str
+    version: str
+    digest: str
+    path: str
+    summary: str
+    targets: tuple[str, ...]
+    backbone: str
+    weights_digest: str
+    floats: int
+    datasets: tuple[str, ...]
+    licence: str
+    dice: float | None
+    auroc: float | None
+    yanked: bool
+
+
+def from_json(document: Any, cls: type[T]) -> T:  # noqa: ANN401 - any JSON value
+    """Build a data class of this module from a JSON document that passed its schema."""
+    return msgspec.convert(document, cls)
+
+
+def to_json(value: Any) -> Any:  # noqa: ANN401 - a data class in, a JSON value out
+    """Give the JSON document of a data class; members that are None are left out.
+
+    The two members of a backbone spec that may be null (digest and fingerprint) are left out too.
+    """
+    return _without_none(msgspec.to_builtins(value))
+
+
+def _without_none(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,42 @@
+"""Progress that somebody may want to see: a small interface, and a silent one.
+
+The library reports; the command line decides how it looks.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+__all__ = ["Progress", "Silent"]
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Where long work reports how far it is."""
+
+    def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
+        """Pass ``items`` through, counting them; ``what`` names the work."""
+        ...
+
+    def bytes(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
+        """Pass ``chunks`` through, counting their bytes."""
+        ...
+
+    def note(self, line: str) -> None:
+        """Say one line."""
+        ...
+
+
+class Silent:
+    """Progress that says nothing."""
+
+    def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
+        """Pass ``items`` through."""
+        yield from items
+
+    def bytes(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
+        """Pass ``chunks`` through."""
+        yield from chunks
+
+    def note(self, line: str) -> None:
+        """Say nothing."""

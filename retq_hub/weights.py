@@ -1,0 +1,209 @@
+"""Weights of a backbone: fetch a checkpoint, verify it, convert it once into a safetensors.
+
+A source is pinned by SHA-256. What is fetched is checked against the pin before it is opened, and
+opened without executing anything. In the cache lies one canonical safetensors per backbone, and
+beside it what is known of it.
+"""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from retq_hub.checkpoint import fetch
+from retq_hub.digest import TensorBytes, weights_digest
+from retq_hub.encoder import check_state
+from retq_hub.errors import CheckpointError, DigestMismatch, RetqError, storage_errors
+from retq_hub.manifest import BackboneSpec, Source
+from retq_hub.progress import Progress
+from retq_hub.schema import read_json
+from retq_hub.storage import cache_dir, whole_folder, write_json
+
+__all__ = ["CachedWeights", "cached", "convert", "digest_of", "ensure", "load"]
+
+_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedWeights:
+    """Converted weights in the cache.
+
+    Attributes:
+        path: The safetensors file, canonical (timm) names.
+        digest: Its weights digest.
+        origin: The source it was made from, for people.
+    """
+
+    path: Path
+    digest: str
+    origin: str
+
+
+def cached(spec: BackboneSpec) -> CachedWeights | None:
+    """Give the cached weights of a backbone, or None if they have to be fetched."""
+    folder = _folder(spec)
+    try:
+        note = read_json(folder / "weights.json")
+        found = CachedWeights(
+            path=folder / "weights.safetensors", digest=note["digest"], origin=note["origin"]
+        )
+    except (RetqError, KeyError, TypeError):
+        return None
+    known = spec.weights_digest
+    return found if found.path.is_file() and known in (None, found.digest) else None
+
+
+def ensure(
+    spec: BackboneSpec,
+    *,
+    progress: Progress,
+    file: Path | None = None,
+    sha256: str | None = None,
+) -> CachedWeights:
+    """Give a backbone's weights out of the cache; fetch and convert them where they are not there.
+
+    Args:
+        spec: The backbone.
+        progress: Where to report the download.
+        file: A checkpoint on this disk, used instead of the spec's sources.
+        sha256: The digest that the checkpoint must have, where the spec pins none.
+
+    Raises:
+        NetworkError: No source delivered; the message names each one's reason.
+        DigestMismatch: The checkpoint or its weights are not the pinned ones.
+        CheckpointError: It is no checkpoint of this backbone, or not safe to open.
+        StorageError: The cache cannot be written.
+    """
+    found = cached(spec)
+    if found is not None and file is None:
+        return found
+    sources = (Source(kind="file", path=str(file), sha256=sha256),) if file else spec.sources
+    with fetch(sources, sha256=sha256, progress=progress) as (checkpoint, origin):
+        state = convert(checkpoint, spec)
+    digest = digest_of(state)
+    if spec.weights_digest not in (None, digest):
+        raise DigestMismatch(
+            f"the weights from {origin}",
+            expected=str(spec.weights_digest),
+            actual=digest,
+            hint=f"they are not those of {spec.id}",
+        )
+    folder = _folder(spec)
+    with whole_folder(folder) as temporary:
+        _save(state, temporary / "weights.safetensors")
+        write_json(temporary / "weights.json", {"digest": digest, "origin": origin})
+    return CachedWeights(path=folder / "weights.safetensors", digest=digest, origin=origin)
+
+
+def load(found: CachedWeights) -> dict[str, Tensor]:
+    """Load cached weights and check their digest.
+
+    Raises:
+        DigestMismatch: The file was changed since it was converted.
+        CheckpointError: The file is no safetensors any more.
+    """
+    try:
+        state = load_file(found.path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{found.path} cannot be read ({error})", hint="`retq backbones fetch` makes it anew"
+        ) from error
+    digest = digest_of(state)
+    if digest != found.digest:
+        raise DigestMismatch(
+            str(found.path),
+            expected=found.digest,
+            actual=digest,
+            hint="`retq backbones fetch --again` makes it anew",
+        )
+    return state
+
+
+def convert(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
+    """Read a checkpoint in its upstream form and give the canonical state dict.
+
+    Args:
+        path: ``.safetensors``, ``.pth`` or ``.onnx``.
+        spec: The backbone; says which form it is.
+
+    Raises:
+        CheckpointError: Not readable, not safe, or a tensor is missing, extra or misshapen.
+    """
+    if spec.checkpoint.format == "dinov2-onnx":
+        from retq_hub.onnx_dinov2 import read_onnx
+
+        state = read_onnx(path, spec)
+    else:
+        state = _state_dict(path, spec.checkpoint.key)
+    check_state(state, spec)
+    return state
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """Give the weights digest of a state dict.
+
+    Raises:
+        CheckpointError: A tensor has a type that weights do not have.
+    """
+    return weights_digest(_tensor_bytes(name, tensor) for name, tensor in state.items())
+
+
+def _tensor_bytes(name: str, tensor: Tensor) -> TensorBytes:
+    if tensor.dtype not in _DTYPES:
+        raise CheckpointError(f"tensor {name} is {tensor.dtype}, weights are floats")
+    raw = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return TensorBytes(
+        name=name, dtype=_DTYPES[tensor.dtype], shape=tuple(tensor.shape), data=raw.data
+    )
+
+
+def _folder(spec: BackboneSpec) -> Path:
+    return cache_dir() / "weights" / spec.id
+
+
+def _save(state: Mapping[str, Tensor], path: Path) -> None:
+    with storage_errors(path):
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+        except SafetensorError as error:
+            raise OSError(28, str(error)) from error
+
+
+def _state_dict(path: Path, key: str | None) -> dict[str, Tensor]:
+    """Read a ``.safetensors`` or, without executing anything, a ``.pth``."""
+    document: object = _read_tensors(path)
+    if key is not None and isinstance(document, Mapping):
+        if key not in document:
+            raise CheckpointError(
+                f"{path} has no member {key!r}, it has {sorted(map(str, document))[:5]}"
+            )
+        document = document[key]
+    if not isinstance(document, Mapping):
+        raise CheckpointError(f"{path} holds a {type(document).__name__}, not a state dict")
+    state = {str(name): tensor for name, tensor in document.items() if isinstance(tensor, Tensor)}
+    if len(state) != len(document):
+        other = sorted(str(name) for name in document if str(name) not in state)
+        raise CheckpointError(f"{path} is no plain state dict: {other[:3]} are no tensors")
+    return state
+
+
+def _read_tensors(path: Path) -> object:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors; it was not opened, for it could run code",
+            hint="get the official file, or convert it to safetensors where you trust it",
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({line})", hint="it may be cut short"
+        ) from error
