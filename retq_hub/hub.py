@@ -28,7 +28,7 @@ def download(repo: str, *, revision: str, filename: str) -> Path:
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
-    from httpx2 import HTTPError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the one it uses
 
     what = f"{repo}@{revision}/{filename}"
     try:
@@ -46,6 +46,6 @@ def download(repo: str, *, revision: str, filename: str) -> Path:
         raise NotFoundError(
             f"the Hub has no {what} (or your login may not see it)", hint="check name and login"
         ) from error
-    except (HfHubHTTPError, HTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetworkError(f"{what} was not delivered: {line}", hint="try again later") from error

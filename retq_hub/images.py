@@ -260,4 +260,5 @@ def _mask_values(image: Image.Image) -> NDArray[np.uint16]:
     if image.mode == "1" or image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16)
     colours: NDArray[np.uint8] = np.asarray(image.convert("RGB"))
-    return np.max(colours, axis=2).astype(np.uint16)
+    brightest: NDArray[np.uint8] = colours.max(axis=2)
+    return brightest.astype(np.uint16)

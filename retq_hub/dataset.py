@@ -1,0 +1,179 @@
+"""One split of a data set: images, the masks of one target on them, what it is made of."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retq_hub.digest import file_digest, json_digest
+from retq_hub.errors import DatasetError, RetqError
+from retq_hub.images import area_mask, decode, read_mask
+from retq_hub.manifest import Licence, Target
+from retq_hub.progress import Progress
+from retq_hub.storage import cache_dir, whole_file
+
+__all__ = ["Dataset", "Sample", "check_files", "listed", "read_rows", "some"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and the masks of one target on it.
+
+    Attributes:
+        id: Its name within the data set.
+        image: The image's file.
+        masks: Files whose union is the target; none: the image does not show it.
+        group: The camera or site, where known.
+    """
+
+    id: str
+    image: Path
+    masks: tuple[Path, ...]
+    group: str = ""
+
+    @cached_property
+    def image_digest(self) -> str:
+        """SHA-256 of the image's file."""
+        return file_digest(self.image)
+
+    @cached_property
+    def mask_digests(self) -> list[str]:
+        """SHA-256 of each mask's file, sorted."""
+        return sorted(file_digest(path) for path in self.masks)
+
+    def mask(self, size_px: int) -> NDArray[np.bool_]:
+        """Give the mask on a square, through a cache on disk.
+
+        Returns:
+            (S, S) bool.
+
+        Raises:
+            ImageError: The image cannot be used.
+            MaskError: A mask cannot be used or is of another size than the image.
+        """
+        if not self.masks:
+            return np.zeros((size_px, size_px), dtype=np.bool_)
+        key = json_digest([self.image_digest, self.mask_digests, size_px])
+        path = cache_dir() / "masks" / f"{key}.npy"
+        try:
+            packed = np.load(path)
+        except (OSError, ValueError, EOFError):
+            packed = np.packbits(area_mask(self._union(), size_px))
+            with whole_file(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, packed)
+        return np.unpackbits(packed, count=size_px**2).reshape(size_px, size_px).astype(bool)
+
+    def _union(self) -> NDArray[np.bool_]:
+        size = decode(self.image).size
+        union = read_mask(self.masks[0], size=size)
+        for path in self.masks[1:]:
+            union |= read_mask(path, size=size)
+        return union
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One split of a data set, for one target.
+
+    Attributes:
+        id: Short name.
+        title: Full name.
+        licence: Licence of the images and masks.
+        target: What the masks mark.
+        split: ``train``, ``test`` or ``all``.
+        samples: The images, by their id.
+        doi: Where known.
+        citation: Where known.
+    """
+
+    id: str
+    title: str
+    licence: Licence
+    target: Target
+    split: str
+    samples: tuple[Sample, ...]
+    doi: str | None = None
+    citation: str | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the content of all images and masks, whatever their names and order."""
+        return json_digest(sorted([one.image_digest, *one.mask_digests] for one in self.samples))
+
+    def masks(self, size_px: int, *, progress: Progress) -> NDArray[np.bool_]:
+        """Give all masks on a square.
+
+        Returns:
+            (n, S, S) bool.
+
+        Raises:
+            DatasetError: Some images or masks cannot be used; all of them are named.
+        """
+        found, wrong = [], []
+        total = len(self.samples)
+        for sample in progress.steps(self.samples, what="reading masks", total=total):
+            try:
+                found.append(sample.mask(size_px))
+            except RetqError as error:
+                wrong.append(error)
+        if len(wrong) == 1:
+            raise wrong[0]
+        if wrong:
+            listed = "; ".join(error.found for error in wrong[:10])
+            raise DatasetError(
+                f"{len(wrong)} of {total} images or masks cannot be used: {listed}",
+                hint="mend or remove them",
+            )
+        return np.stack(found)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV whose first line names its columns.
+
+    Args:
+        path: The file.
+        columns: Columns that it must have.
+
+    Raises:
+        DatasetError: It cannot be read, or lacks a column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            have = reader.fieldnames or []
+            if lacking := [column for column in columns if column not in have]:
+                raise DatasetError(
+                    f"{path} has columns {listed(have) or 'none'}, not {listed(lacking)}",
+                    hint="its first line must name the columns",
+                )
+            return [{key: value or "" for key, value in row.items() if key} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} cannot be read as CSV ({error})") from error
+
+
+def check_files(samples: Sequence[Sample], origin: Path) -> None:
+    """Refuse samples whose files are not there.
+
+    Raises:
+        DatasetError: Images or masks are missing; some are named.
+    """
+    files = [file for one in samples for file in (one.image, *one.masks)]
+    if absent := [str(file) for file in files if not file.is_file()]:
+        raise DatasetError(
+            f"{origin} names {len(absent)} files that are not there ({some(absent)})",
+            hint="paths are relative to it",
+        )
+
+
+def listed(words: Iterable[str]) -> str:
+    """Give words in alphabetical order for a message."""
+    return ", ".join(sorted(words))
+
+
+def some(words: Sequence[str]) -> str:
+    """Give the first words for a message."""
+    return ", ".join(words[:3]) + (", ..." if len(words) > 3 else "")

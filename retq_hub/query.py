@@ -1,0 +1,82 @@
+"""A query in memory: its vectors, its manifest, where it came from."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from retq_hub import artifact, registry
+from retq_hub.artifact import Artifact
+from retq_hub.heads import logit_map
+from retq_hub.manifest import QueryManifest
+
+__all__ = ["Query"]
+
+
+class Query:
+    """A query vector (or several) with all that is known of it.
+
+    Args:
+        found: The artifact it was read from.
+        card: The model card's text.
+
+    Attributes:
+        manifest: The content of its ``retq.json``.
+        vector: (C, D) float32.
+        bias: (C,) float32.
+    """
+
+    def __init__(self, found: Artifact, *, card: str) -> None:
+        self._artifact = found
+        self._card = card
+        self.manifest: QueryManifest = found.manifest
+        self.vector: Tensor = torch.from_numpy(found.vector.copy())
+        self.bias: Tensor = torch.from_numpy(found.bias.copy())
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> "Query":
+        """Load a query and verify it.
+
+        Args:
+            name: ``idrid-disc``, ``idrid-disc@1.0.0``, or an artifact's folder.
+
+        Raises:
+            NotFoundError: There is no such query; the message says which names are near.
+            IntegrityError: The artifact is not intact.
+            ManifestError: Its manifest breaks the schema.
+        """
+        folder = name if isinstance(name, Path) else registry.locate(name)
+        found = artifact.read(folder)
+        card = folder / artifact.CARD
+        return cls(found, card=card.read_text(encoding="utf-8") if card.is_file() else "")
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Apply the query.
+
+        Args:
+            tokens: (B, N, D).
+
+        Returns:
+            (B, C, g, g) float32 logits.
+        """
+        return logit_map(tokens, self.vector, self.bias)
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return f"<Query {manifest.name} {manifest.version} for {manifest.backbone.id}>"
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the artifact to a folder, whole or not at all.
+
+        Raises:
+            StorageError: The place cannot be written.
+        """
+        artifact.write(
+            Path(folder),
+            manifest=self.manifest,
+            vector=self._artifact.vector,
+            bias=self._artifact.bias,
+            golden=self._artifact.golden,
+            card=self._card,
+        )
+        return Path(folder)

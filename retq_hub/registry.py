@@ -1,0 +1,324 @@
+"""Where names are resolved: folders of artifacts and backbone specs, the embedded one last.
+
+A registry is a folder with ``index.json``, ``queries/<name>/<version>/`` and
+``backbones/<id>.json``. More of them are named in ``RETQ_REGISTRY``, separated as in PATH.
+No torch here.
+"""
+
+import difflib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from retq_hub import artifact, schema
+from retq_hub.embedded import REGISTRY
+from retq_hub.errors import Finding, IntegrityError, NotFoundError, RetqError, UsageError
+from retq_hub.manifest import BackboneSpec, QueryManifest, Record, from_json, to_json
+from retq_hub.storage import cache_dir, whole_folder
+
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "Entry",
+    "backbone_spec",
+    "backbone_specs",
+    "build_index",
+    "entries",
+    "find",
+    "index_findings",
+    "locate",
+    "pull",
+    "registries",
+    "search",
+]
+
+DEFAULT_BACKBONE = "dinov2-small-saliency"
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9]|[-.](?=[a-z0-9])){0,95}")
+_VERSION = re.compile(r"v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A record and the registry that holds it."""
+
+    registry: Path
+    record: Record
+
+    @property
+    def folder(self) -> Path:
+        """The artifact's folder."""
+        return self.registry / self.record.path
+
+
+def registries() -> list[Path]:
+    """Give the registries in the order in which they are asked: ``RETQ_REGISTRY``, the embedded."""
+    named = os.environ.get("RETQ_REGISTRY", "").split(os.pathsep)
+    return [*(Path(one).expanduser() for one in named if one), REGISTRY]
+
+
+def entries() -> list[Entry]:
+    """Give all entries of all registries; a name and version counts where it is found first.
+
+    Raises:
+        NotFoundError: A configured registry has no index.
+        ManifestError: An index is broken.
+        IntegrityError: An index points out of its registry.
+    """
+    found: dict[tuple[str, str], Entry] = {}
+    for registry in registries():
+        for record in _index(registry):
+            found.setdefault((record.name, record.version), Entry(registry=registry, record=record))
+    return sorted(found.values(), key=lambda one: (one.record.name, _order(one.record)))
+
+
+def latest(found: Iterable[Entry]) -> list[Entry]:
+    """Keep the newest version of each name that is not yanked."""
+    newest = {one.record.name: one for one in found if not one.record.yanked}
+    return list(newest.values())
+
+
+def search(words: Sequence[str]) -> list[Entry]:
+    """Give the newest versions whose record contains all the words, in any case."""
+    wanted = [word.lower() for word in words]
+    return [one for one in latest(entries()) if all(word in _text(one) for word in wanted)]
+
+
+def find(name: str) -> Entry:
+    """Resolve ``name`` or ``name@version`` in the registries.
+
+    Raises:
+        UsageError: This can be no name.
+        NotFoundError: No registry has it; the message says which names are near.
+    """
+    plain, _, pin = name.partition("@")
+    version = _VERSION.fullmatch(pin)
+    if not _NAME.fullmatch(plain) or (pin and version is None):
+        raise UsageError(
+            f"{name!r} is no name of a query",
+            hint="names look like idrid-disc or idrid-disc@1.0.0, folders like ./mine",
+        )
+    everything = entries()
+    versions = [one for one in everything if one.record.name == plain]
+    if not versions:
+        near = difflib.get_close_matches(plain, {one.record.name for one in everything}, n=3)
+        raise NotFoundError(
+            f"no registry has a query named {plain!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else "`retq list` shows all",
+        )
+    if version is None:
+        kept = [one for one in versions if not one.record.yanked]
+        if not kept:
+            raise NotFoundError(f"all versions of {plain} are yanked", hint="pin one with @version")
+        return kept[-1]
+    for one in versions:
+        if one.record.version == version.group(1):
+            return one
+    have = ", ".join(one.record.version for one in versions)
+    raise NotFoundError(f"{plain} has no version {version.group(1)}", hint=f"it has {have}")
+
+
+def locate(name: str) -> Path:
+    """Give the folder of the artifact that a name or path stands for.
+
+    Args:
+        name: ``idrid-disc``, ``idrid-disc@1.0.0`` or a folder: ``./mine``, ``/data/mine``.
+
+    Raises:
+        UsageError: This can be no name.
+        NotFoundError: There is no such query or folder.
+        IntegrityError: The artifact is not the one that the index promises.
+    """
+    if name.startswith((".", "/", "~")) or (Path(name) / artifact.MANIFEST).is_file():
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise NotFoundError(f"there is no folder {folder}", hint="check the path")
+        return folder
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and ".." not in name:
+        raise NotFoundError(
+            f"{name} names a repository on a Hub, and no registry at hand is one",
+            hint="get its folder and name it as ./folder",
+        )
+    entry = find(name)
+    digest = artifact.read_manifest(entry.folder).digest
+    if digest != entry.record.digest:
+        raise IntegrityError(
+            f"{entry.folder} has artifact digest {digest}, its index says {entry.record.digest}",
+            hint="restore the folder, or `retq index build` if the change is yours",
+        )
+    return entry.folder
+
+
+def pull(name: str, *, into: Path | None = None) -> Path:
+    """Put a verified copy of a query into the cache or another folder.
+
+    Args:
+        name: As for `locate`.
+        into: A folder in which ``<query name>/`` is made; the cache if not given.
+
+    Returns:
+        Where the copy lies.
+
+    Raises:
+        IntegrityError: The artifact is not intact.
+        StorageError: The place cannot be written.
+    """
+    source = locate(name)
+    manifest = artifact.read(source).manifest
+    if into is None:
+        goal = (
+            cache_dir() / "queries" / manifest.name / f"{manifest.version}-{manifest.digest[:12]}"
+        )
+    else:
+        goal = into / manifest.name
+    if goal.exists() and _same(goal, manifest):
+        return goal
+    if into is not None and goal.exists() and not (goal / artifact.MANIFEST).is_file():
+        raise UsageError(f"{goal} exists and is no artifact", hint="choose another folder with -o")
+    with whole_folder(goal) as temporary:
+        for file in (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN, artifact.CARD):
+            if (source / file).is_file():
+                shutil.copyfile(source / file, temporary / file)
+        artifact.read(temporary)
+    return goal
+
+
+def backbone_specs() -> dict[str, BackboneSpec]:
+    """Give all backbone specs by their id, in the order of the registries."""
+    found: dict[str, BackboneSpec] = {}
+    for registry in registries():
+        for path in sorted((registry / "backbones").glob("*.json")):
+            spec = _spec(path)
+            found.setdefault(spec.id, spec)
+    return found
+
+
+def backbone_spec(name: str) -> BackboneSpec:
+    """Resolve a backbone's id, or the path of a spec (``./my-backbone.json``).
+
+    Raises:
+        NotFoundError: There is none of that name; the message says which are near.
+        ManifestError: The spec breaks its schema.
+    """
+    if name.endswith(".json"):
+        return _spec(Path(name).expanduser())
+    specs = backbone_specs()
+    if name not in specs:
+        near = difflib.get_close_matches(name, specs, n=3)
+        raise NotFoundError(
+            f"there is no backbone named {name!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(specs)}",
+        )
+    return specs[name]
+
+
+def build_index(registry: Path) -> dict[str, Any]:
+    """Make the index of a registry from the artifacts in it; yanked versions stay yanked.
+
+    Raises:
+        RetqError: An artifact is not intact.
+    """
+    try:
+        yanked = {(one.name, one.version) for one in _index(registry) if one.yanked}
+    except NotFoundError:
+        yanked = set()
+    records = []
+    for path in sorted((registry / "queries").glob(f"*/*/{artifact.MANIFEST}")):
+        folder = path.parent
+        found = artifact.read(folder)
+        if (folder.parent.name, folder.name) != (found.manifest.name, found.manifest.version):
+            raise IntegrityError(
+                f"{folder} holds {found.manifest.name} {found.manifest.version}",
+                hint="the folder must be queries/<name>/<version>",
+            )
+        is_yanked = (found.manifest.name, found.manifest.version) in yanked
+        records.append(_record(found, folder.relative_to(registry), yanked=is_yanked))
+    ordered = sorted(records, key=lambda one: (one.name, _order(one)))
+    return {"spec": "retq-index/1", "records": [to_json(one) for one in ordered]}
+
+
+def index_findings(registry: Path) -> list[Finding]:
+    """Compare a registry's index with the artifacts in it."""
+    try:
+        built = build_index(registry)
+        stored = schema.read_json(registry / "index.json")
+    except RetqError as error:
+        return [Finding(where=str(registry), what=error.found)]
+    if found := schema.findings(stored, schema.INDEX):
+        return found
+    have = {(one["name"], one["version"]): one for one in stored["records"]}
+    want = {(one["name"], one["version"]): one for one in built["records"]}
+    drift = {
+        "is in the index and not in the folder": have.keys() - want.keys(),
+        "is in the folder and not in the index": want.keys() - have.keys(),
+        "differs between index and folder": {
+            key for key in have.keys() & want.keys() if have[key] != want[key]
+        },
+    }
+    return [
+        Finding(where=f"{name}@{version}", what=what)
+        for what, keys in drift.items()
+        for name, version in sorted(keys)
+    ]
+
+
+def _index(registry: Path) -> list[Record]:
+    path = registry / "index.json"
+    document = schema.read_json(path)
+    if registry != REGISTRY:
+        schema.check(document, schema.INDEX, subject=str(path))
+    records = [from_json(one, Record) for one in document["records"]]
+    for record in records:
+        inner = Path(record.path)
+        if inner.is_absolute() or ".." in inner.parts:
+            raise IntegrityError(f"{path} points out of its registry: {record.path}")
+    return records
+
+
+def _record(found: artifact.Artifact, path: Path, *, yanked: bool) -> Record:
+    manifest = found.manifest
+    figures = manifest.metrics[0].values if manifest.metrics else None
+    return Record(
+        name=manifest.name,
+        version=manifest.version,
+        digest=manifest.digest,
+        path=path.as_posix(),
+        summary=manifest.summary,
+        targets=tuple(target.label for target in manifest.targets),
+        backbone=manifest.backbone.id,
+        weights_digest=manifest.backbone.weights_digest,
+        floats=int(found.vector.size),
+        datasets=tuple(data.title for data in manifest.data),
+        licence=manifest.licence.id,
+        dice=figures["dice"].mean if figures else None,
+        auroc=figures["auroc"].mean if figures else None,
+        yanked=yanked,
+    )
+
+
+def _spec(path: Path) -> BackboneSpec:
+    document = schema.read_json(path)
+    schema.check(document, schema.BACKBONE, subject=str(path))
+    return from_json(document, BackboneSpec)
+
+
+def _same(folder: Path, manifest: QueryManifest) -> bool:
+    try:
+        return artifact.read(folder).manifest == manifest and (folder / artifact.CARD).is_file()
+    except RetqError:
+        return False
+
+
+def _order(record: Record) -> Version:
+    return Version(record.version)
+
+
+def _text(entry: Entry) -> str:
+    record = entry.record
+    parts = (record.name, record.summary, record.backbone, record.licence)
+    return " ".join((*parts, *record.targets, *record.datasets)).lower()
