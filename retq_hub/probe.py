@@ -17,11 +17,11 @@ __all__ = ["METHOD", "TOLERANCE", "deviation", "fingerprint", "probe_image"]
 
 METHOD = "retq-fingerprint-1"
 
-TOLERANCE = 0.02
+TOLERANCE = 0.05
 """Largest relative deviation at which two fingerprints count as the same weights.
 
-The default backbone deviates by 1e-6 between thread counts and by some 1e-3 in bfloat16; unrelated
-weights of the same architecture deviate by more than 1.
+The default backbone run in bfloat16 deviates by 0.012 from itself in float32; other weights of the
+same architecture deviate by about 1.
 """
 
 _NUMBERS = 64
