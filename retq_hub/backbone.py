@@ -17,7 +17,7 @@ from retq_hub.images import normalise, square
 from retq_hub.manifest import BackboneRef, BackboneSpec, Basis, Fingerprint, Pass
 from retq_hub.progress import Progress, Silent
 
-__all__ = ["Backbone", "PassKey", "Plan", "TokenSet", "assemble", "plan"]
+__all__ = ["Backbone", "LazyBackbone", "PassKey", "Plan", "TokenSet", "assemble", "plan"]
 
 
 @dataclass(frozen=True, order=True)
@@ -195,6 +195,39 @@ class Backbone:
         preprocessing = self.spec.preprocessing
         pixels = normalise(square(image, preprocessing, size_px), preprocessing)
         return torch.from_numpy(np.expand_dims(pixels, 0))
+
+
+class LazyBackbone:
+    """A backbone whose weights are at hand on disk, and in memory only once they are needed.
+
+    Args:
+        name: Its id in a registry, or the path of a spec.
+        progress: Where to report a download of the weights.
+
+    Attributes:
+        spec: What it is.
+        weights_digest: What its weights are.
+
+    Raises:
+        NotFoundError: There is no such backbone.
+        NetworkError: No source delivered its weights.
+        IntegrityError: The weights are not the right ones.
+    """
+
+    def __init__(
+        self, name: str = registry.DEFAULT_BACKBONE, *, progress: Progress | None = None
+    ) -> None:
+        self.spec = registry.backbone_spec(name)
+        self._found = weights.ensure(self.spec, progress=progress or Silent())
+        self.weights_digest = self._found.digest
+        self._loaded: Backbone | None = None
+
+    def __call__(self) -> Backbone:
+        """Give the backbone, loading it the first time."""
+        if self._loaded is None:
+            state = weights.load(self._found)
+            self._loaded = Backbone(spec=self.spec, state=state, weights_digest=self.weights_digest)
+        return self._loaded
 
 
 def _key(one: Pass, basis: Basis) -> PassKey:

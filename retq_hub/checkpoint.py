@@ -146,7 +146,7 @@ def _stream(url: str, part: Path, source: Source, progress: Progress) -> None:
         total = source.size or (int(length) + (have if resumed else 0) if length else None)
         chunks = answer.iter_content(_CHUNK_BYTES)
         with storage_errors(part), part.open("ab" if resumed else "wb") as stream:
-            for chunk in progress.bytes(chunks, what=Path(url).name, total=total):
+            for chunk in progress.download(chunks, what=Path(url).name, total=total):
                 stream.write(chunk)
 
 
@@ -207,7 +207,7 @@ def _member(wheel: Path, source: Source, scratch: Path, progress: Progress) -> P
             path.open("wb") as stream,
         ):
             chunks = iter(lambda: packed.read(_CHUNK_BYTES), b"")
-            for chunk in progress.bytes(chunks, what=path.name, total=source.size):
+            for chunk in progress.download(chunks, what=path.name, total=source.size):
                 hasher.update(chunk)
                 stream.write(chunk)
     except (KeyError, zipfile.BadZipFile) as error:

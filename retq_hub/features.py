@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from retq_hub.backbone import Backbone, PassKey, assemble, plan
+from retq_hub.backbone import LazyBackbone, PassKey, assemble, plan
 from retq_hub.digest import json_digest
 from retq_hub.images import decode
 from retq_hub.manifest import Basis
@@ -41,21 +41,12 @@ class TokenCache:
     """The tokens that one backbone gives for images on disk.
 
     Args:
-        weights_digest: The backbone's weights.
-        preprocessing_digest: The backbone's preprocessing.
-        backbone: Gives the backbone; called only when an image is not in the cache.
+        backbone: The backbone; loaded only when an image is not in the cache.
         folder: Where the cache lies; in retq's cache folder if not given.
     """
 
-    def __init__(
-        self,
-        *,
-        weights_digest: str,
-        preprocessing_digest: str,
-        backbone: "BackboneSource",
-        folder: Path | None = None,
-    ) -> None:
-        self._key = (weights_digest, preprocessing_digest)
+    def __init__(self, *, backbone: LazyBackbone, folder: Path | None = None) -> None:
+        self._key = (backbone.weights_digest, backbone.spec.preprocessing_digest)
         self._backbone = backbone
         self._folder = folder or cache_dir() / "tokens"
 
@@ -131,11 +122,3 @@ class TokenCache:
     def _path(self, file: ImageFile, key: PassKey) -> Path:
         made_by = json_digest([*self._key, key.size_px, key.tiles, key.norm])
         return self._folder / made_by[:32] / f"{file.image_digest}.safetensors"
-
-
-class BackboneSource(Protocol):
-    """Gives a backbone when one is needed."""
-
-    def __call__(self) -> Backbone:
-        """Load it, or give the one that is loaded."""
-        ...

@@ -37,7 +37,7 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 MAX_SIDE_PX = 20_000
 MAX_PIXELS = 170_000_000
 
-_FORMATS = ("BMP", "JPEG", "MPO", "PNG", "TIFF")
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 

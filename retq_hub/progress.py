@@ -18,7 +18,7 @@ class Progress(Protocol):
         """Pass ``items`` through, counting them; ``what`` names the work."""
         ...
 
-    def bytes(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
+    def download(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
         """Pass ``chunks`` through, counting their bytes."""
         ...
 
@@ -34,7 +34,7 @@ class Silent:
         """Pass ``items`` through."""
         yield from items
 
-    def bytes(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
+    def download(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
         """Pass ``chunks`` through."""
         yield from chunks
 

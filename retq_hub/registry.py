@@ -30,11 +30,14 @@ __all__ = [
     "build_index",
     "entries",
     "find",
+    "has_weights",
     "index_findings",
+    "latest",
     "locate",
     "pull",
     "registries",
     "search",
+    "weights_folder",
 ]
 
 DEFAULT_BACKBONE = "dinov2-small-saliency"
@@ -215,6 +218,16 @@ def backbone_spec(name: str) -> BackboneSpec:
             hint=f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(specs)}",
         )
     return specs[name]
+
+
+def has_weights(spec: BackboneSpec) -> bool:
+    """Whether a backbone's converted weights lie in the cache; not whether they are intact."""
+    return (weights_folder(spec) / "weights.safetensors").is_file()
+
+
+def weights_folder(spec: BackboneSpec) -> Path:
+    """Give the folder of the cache in which a backbone's converted weights belong."""
+    return cache_dir() / "weights" / spec.id
 
 
 def build_index(registry: Path) -> dict[str, Any]:

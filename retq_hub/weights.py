@@ -21,8 +21,9 @@ from retq_hub.encoder import check_state
 from retq_hub.errors import CheckpointError, DigestMismatch, RetqError, storage_errors
 from retq_hub.manifest import BackboneSpec, Source
 from retq_hub.progress import Progress
+from retq_hub.registry import weights_folder
 from retq_hub.schema import read_json
-from retq_hub.storage import cache_dir, whole_folder, write_json
+from retq_hub.storage import whole_folder, write_json
 
 __all__ = ["CachedWeights", "cached", "convert", "digest_of", "ensure", "load"]
 
@@ -46,7 +47,7 @@ class CachedWeights:
 
 def cached(spec: BackboneSpec) -> CachedWeights | None:
     """Give the cached weights of a backbone, or None if they have to be fetched."""
-    folder = _folder(spec)
+    folder = weights_folder(spec)
     try:
         note = read_json(folder / "weights.json")
         found = CachedWeights(
@@ -64,6 +65,7 @@ def ensure(
     progress: Progress,
     file: Path | None = None,
     sha256: str | None = None,
+    again: bool = False,
 ) -> CachedWeights:
     """Give a backbone's weights out of the cache; fetch and convert them where they are not there.
 
@@ -72,6 +74,7 @@ def ensure(
         progress: Where to report the download.
         file: A checkpoint on this disk, used instead of the spec's sources.
         sha256: The digest that the checkpoint must have, where the spec pins none.
+        again: Fetch even if the cache has them.
 
     Raises:
         NetworkError: No source delivered; the message names each one's reason.
@@ -80,7 +83,7 @@ def ensure(
         StorageError: The cache cannot be written.
     """
     found = cached(spec)
-    if found is not None and file is None:
+    if found is not None and file is None and not again:
         return found
     sources = (Source(kind="file", path=str(file), sha256=sha256),) if file else spec.sources
     with fetch(sources, sha256=sha256, progress=progress) as (checkpoint, origin):
@@ -93,7 +96,7 @@ def ensure(
             actual=digest,
             hint=f"they are not those of {spec.id}",
         )
-    folder = _folder(spec)
+    folder = weights_folder(spec)
     with whole_folder(folder) as temporary:
         _save(state, temporary / "weights.safetensors")
         write_json(temporary / "weights.json", {"digest": digest, "origin": origin})
@@ -160,10 +163,6 @@ def _tensor_bytes(name: str, tensor: Tensor) -> TensorBytes:
     return TensorBytes(
         name=name, dtype=_DTYPES[tensor.dtype], shape=tuple(tensor.shape), data=raw.data
     )
-
-
-def _folder(spec: BackboneSpec) -> Path:
-    return cache_dir() / "weights" / spec.id
 
 
 def _save(state: Mapping[str, Tensor], path: Path) -> None:

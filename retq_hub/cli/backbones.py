@@ -1,0 +1,126 @@
+"""``retq backbones``: which there are, where their weights come from, whether they are here."""
+
+from pathlib import Path
+
+import click
+
+from retq_hub import registry
+from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.options import json_option
+from retq_hub.errors import CheckFailed, Finding
+from retq_hub.manifest import BackboneSpec, Source, to_json
+
+__all__ = ["backbones_command"]
+
+
+@click.group("backbones")
+def backbones_command() -> None:
+    """List, describe, fetch and verify backbones."""
+
+
+@backbones_command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the backbones of all registries."""
+    specs = registry.backbone_specs().values()
+    if as_json:
+        print_json([to_json(spec) for spec in specs])
+        return
+    rows = [
+        (
+            spec.id,
+            "here" if registry.has_weights(spec) else f"by {spec.sources[0].kind}",
+            f"{spec.preprocessing.size_px} px",
+            f"{spec.tokens.grid} x {spec.tokens.grid}",
+            f"{spec.tokens.layers} x {spec.tokens.width}",
+            spec.licence.id,
+        )
+        for spec in specs
+    ]
+    print_table(("id", "weights", "input", "grid", "layers", "licence"), rows)
+
+
+@backbones_command.command("info")
+@click.argument("name", default=registry.DEFAULT_BACKBONE)
+@json_option
+def info_command(name: str, as_json: bool) -> None:
+    """Describe a backbone; the default one if none is named."""
+    spec = registry.backbone_spec(name)
+    if as_json:
+        print_json(to_json(spec))
+        return
+    shape = f"{spec.tokens.layers} layers of {spec.tokens.grid} x {spec.tokens.grid} tokens"
+    rows = [
+        ("id", spec.id),
+        ("title", spec.title),
+        ("summary", spec.summary),
+        ("architecture", f"{spec.architecture.library} {spec.architecture.name}"),
+        ("tokens", f"{shape}, {spec.tokens.width} wide, {spec.tokens.prefix} prefix dropped"),
+        ("input", f"{spec.preprocessing.size_px} px, {spec.preprocessing.resize}"),
+        ("position grid", f"{spec.position_embedding.resize}, {_antialias(spec)} antialiasing"),
+        ("embedding", spec.pooling),
+        *(("weights from", _source(source)) for source in spec.sources),
+        ("weights digest", spec.weights_digest or "not pinned: nobody has verified one yet"),
+        ("licence", f"{spec.licence.id} ({spec.licence.name or 'see there'})"),
+        ("citation", spec.citation or "-"),
+        ("weights", "here" if registry.has_weights(spec) else "not fetched yet"),
+    ]
+    print_table(("", ""), rows)
+
+
+@backbones_command.command("fetch")
+@click.argument("name", default=registry.DEFAULT_BACKBONE)
+@click.option("--file", type=click.Path(path_type=Path), help="A checkpoint you have.")
+@click.option("--sha256", help="The digest the checkpoint must have, where none is pinned.")
+@click.option("--again", is_flag=True, help="Fetch although the weights are here.")
+def fetch_command(name: str, file: Path | None, sha256: str | None, again: bool) -> None:
+    """Fetch, verify and convert a backbone's weights, and print where they lie."""
+    from retq_hub import weights
+
+    spec = registry.backbone_spec(name)
+    found = weights.ensure(spec, progress=BarProgress(), file=file, sha256=sha256, again=again)
+    click.echo(str(found.path))
+
+
+@backbones_command.command("verify")
+@click.argument("name", default=registry.DEFAULT_BACKBONE)
+@json_option
+def verify_command(name: str, as_json: bool) -> None:
+    """Recompute digest and fingerprint of a backbone's weights."""
+    from retq_hub import probe
+    from retq_hub.backbone import Backbone
+
+    backbone = Backbone.from_pretrained(name, progress=BarProgress())
+    spec, measured = backbone.spec, backbone.measure_fingerprint()
+    distance = probe.deviation(spec.fingerprint, measured) if spec.fingerprint else None
+    if distance is not None and distance > probe.TOLERANCE:
+        what = f"is {distance:.2g} from the spec's, at most {probe.TOLERANCE} is allowed"
+        raise CheckFailed(spec.id, [Finding(where="fingerprint", what=what)])
+    if as_json:
+        print_json(
+            {
+                "id": spec.id,
+                "weights_digest": backbone.weights_digest,
+                "fingerprint": to_json(measured),
+                "deviation": distance,
+            }
+        )
+        return
+    click.echo(f"weights digest {backbone.weights_digest}")
+    stated = "no fingerprint in the spec" if distance is None else f"{distance:.2g} from the spec's"
+    click.echo(f"fingerprint    {stated}")
+
+
+def _antialias(spec: BackboneSpec) -> str:
+    return "with" if spec.position_embedding.antialias else "without"
+
+
+def _source(source: Source) -> str:
+    places = {
+        "wheel": f"{source.package} {source.version} of the package index, {source.member}",
+        "hub": f"{source.repo}@{source.revision}, {source.filename}",
+        "url": source.url,
+        "file": source.path,
+    }
+    pin = f"sha256 {source.sha256[:12]}" if source.sha256 else "no digest known: give --sha256"
+    return f"{places[source.kind]} ({pin})"

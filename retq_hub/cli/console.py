@@ -1,0 +1,108 @@
+"""How the command line looks: tables on stdout, talk and progress on stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["BarProgress", "print_json", "print_table"]
+
+T = TypeVar("T")
+
+_PATIENCE_S = 1.0
+
+
+def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, right: int = 0) -> None:
+    """Print a table that fits the terminal; the last ``right`` columns are aligned right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    names = list(columns)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for number, name in enumerate(names):
+        numeric = number >= len(names) - right
+        table.add_column(
+            name, justify="right" if numeric else "left", no_wrap=numeric or number == 0
+        )
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+class BarProgress:
+    """Progress bars on stderr for what takes longer than a second; silent where nobody looks."""
+
+    def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
+        """Pass ``items`` through, counting them."""
+        yield from self._counted(items, what=what, total=total, size=_single, in_bytes=False)
+
+    def download(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
+        """Pass ``chunks`` through, counting their bytes."""
+        yield from self._counted(chunks, what=what, total=total, size=len, in_bytes=True)
+
+    def note(self, line: str) -> None:
+        """Say one line on stderr."""
+        if line:
+            click.echo(line, err=True)
+
+    def _counted(
+        self,
+        items: Iterable[T],
+        *,
+        what: str,
+        total: int | None,
+        size: Callable[[T], int],
+        in_bytes: bool,
+    ) -> Iterator[T]:
+        if not sys.stderr.isatty():
+            yield from items
+            return
+        began, done, bar, task = time.monotonic(), 0, None, 0
+        try:
+            for item in items:
+                yield item
+                done += size(item)
+                if bar is None and time.monotonic() - began > _PATIENCE_S:
+                    bar = _bar(in_bytes)
+                    bar.start()
+                    task = bar.add_task(what, total=total)
+                if bar is not None:
+                    bar.update(task, completed=done)
+        finally:
+            if bar is not None:
+                bar.stop()
+
+
+def _single(_: object) -> int:
+    return 1
+
+
+def _bar(in_bytes: bool) -> Any:  # noqa: ANN401 - rich is imported here only
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    count = DownloadColumn() if in_bytes else MofNCompleteColumn()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        count,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

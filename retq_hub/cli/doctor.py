@@ -1,0 +1,65 @@
+"""``retq doctor``: is everything here that retq needs?"""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from retq_hub import __version__, registry
+from retq_hub.errors import CheckFailed, Finding
+from retq_hub.storage import cache_dir
+
+__all__ = ["doctor_command"]
+
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors", "huggingface_hub")
+_MISMATCH = "operator torchvision::nms does not exist"
+
+
+@click.command("doctor")
+def doctor_command() -> None:
+    """Check the installation, the cache and the registries."""
+    click.echo(f"retq-hub {__version__}, Python {platform.python_version()}")
+    click.echo(f"{platform.system()} {platform.machine()}")
+    click.echo(", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
+    click.echo(f"cache {cache_dir()}")
+    for folder in registry.registries():
+        click.echo(f"registry {folder}")
+    for spec in registry.backbone_specs().values():
+        state = "weights here" if registry.has_weights(spec) else "weights not fetched"
+        click.echo(f"backbone {spec.id}: {state}")
+    if found := [*_imports(), *_registries()]:
+        raise CheckFailed("retq doctor", found)
+    click.echo("all is well")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _imports() -> list[Finding]:
+    """Import timm in a process of its own: a torchvision that does not fit torch breaks it."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import timm"], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return []
+    if _MISMATCH in done.stderr:
+        what = (
+            f"torchvision {_version('torchvision')} was not built for torch {_version('torch')}; "
+            "install both anew: pip install --force-reinstall torch torchvision"
+        )
+    else:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        what = f"cannot be imported: {lines[-1]}"
+    return [Finding(where="timm", what=what)]
+
+
+def _registries() -> list[Finding]:
+    return [
+        finding for folder in registry.registries() for finding in registry.index_findings(folder)
+    ]

@@ -1,0 +1,83 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from retq_hub.errors import UsageError
+
+if TYPE_CHECKING:
+    from retq_hub.dataset import Dataset
+
+__all__ = ["dataset_options", "json_option", "open_dataset"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def dataset_options(*, split: str) -> Callable[[Command], Command]:
+    """Add the options that name a split of a data set.
+
+    Args:
+        split: The split that is used if none is named.
+    """
+    options = (
+        click.option("--dataset", help="A published data set: idrid or hvdropdb."),
+        click.option("--data", type=_PATH, help="Folder of the published data set."),
+        click.option("--images", type=_PATH, help="Your own images, with --masks."),
+        click.option("--masks", type=_PATH, help="Masks named like their images."),
+        click.option("--csv", "table", type=_PATH, help="A CSV with image, mask and split."),
+        click.option("--target", required=True, help="What the masks mark: disc, lesions ..."),
+        click.option(
+            "--split", default=split, show_default=True, help="train, test or all of a data set."
+        ),
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def open_dataset(
+    *,
+    dataset: str | None,
+    data: Path | None,
+    images: Path | None,
+    masks: Path | None,
+    table: Path | None,
+    target: str,
+    split: str,
+) -> "Dataset":
+    """Open the data set that the options name.
+
+    Raises:
+        UsageError: They name none, or several.
+    """
+    from retq_hub import datasets
+
+    ways = [dataset is not None, images is not None or masks is not None, table is not None]
+    if sum(ways) != 1:
+        raise UsageError(
+            "name the data in one way",
+            hint="--dataset NAME --data DIR, or --images DIR --masks DIR, or --csv FILE",
+        )
+    if table is not None:
+        return datasets.from_csv(table, target=target, split=split, name=table.stem)
+    if dataset is None:
+        if images is None or masks is None:
+            raise UsageError("--images and --masks go together")
+        return datasets.from_folders(images, masks, target=target, name=images.resolve().name)
+    if data is None:
+        raise UsageError(f"--dataset {dataset} needs --data", hint="the folder it lies in")
+    return datasets.open_dataset(dataset, data, target=target, split=split)

@@ -1,0 +1,84 @@
+"""``retq segment``: apply queries to images and write masks."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.options import json_option
+
+__all__ = ["segment_command"]
+
+_SHOWN = 20
+
+
+@click.command("segment")
+@click.argument("images", nargs=-1, required=True)
+@click.option("-q", "--query", "queries", multiple=True, required=True, help="A query; repeatable.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the results."
+)
+@click.option(
+    "--probability",
+    type=click.Choice(["npy", "png"]),
+    help="Also write probabilities: float32 .npy or 16-bit PNG.",
+)
+@click.option("--overlay/--no-overlay", default=True, help="Draw each image with its masks.")
+@click.option("--force", is_flag=True, help="Do again what is done.")
+@click.option("--backbone", help="Use this backbone instead of the queries' own.")
+@click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
+@json_option
+def segment_command(
+    images: tuple[str, ...],
+    queries: tuple[str, ...],
+    output: Path,
+    probability: Literal["npy", "png"] | None,
+    overlay: bool,
+    force: bool,
+    backbone: str | None,
+    allow_mismatch: bool,
+    as_json: bool,
+) -> None:
+    """Segment IMAGES: files, folders or patterns. Done ones are skipped on a second run."""
+    from dataclasses import asdict
+
+    from retq_hub.pipeline import Pipeline
+    from retq_hub.segment import Options, find_images, segment
+
+    progress = BarProgress()
+    jobs = find_images(images)
+    pipeline = Pipeline.from_pretrained(
+        queries, backbone=backbone, allow_mismatch=allow_mismatch, embed=False, progress=progress
+    )
+    for note in pipeline.notes:
+        progress.note(note)
+    options = Options(probability=probability, overlays=overlay, force=force)
+    done = segment(pipeline, jobs, output, options=options, progress=progress)
+    for error in done.failed.values():
+        progress.note(f"retq: {error}")
+    if as_json:
+        print_json(
+            {
+                "output": str(output),
+                "done": done.done,
+                "skipped": done.skipped,
+                "failed": {image: error.found for image, error in done.failed.items()},
+                "rows": [asdict(row) for row in done.rows],
+            }
+        )
+    else:
+        rows = [
+            (Path(row.image).name, row.query, f"{row.area:.2%}", f"{row.max_probability:.3f}")
+            for row in done.rows[:_SHOWN]
+        ]
+        if rows:
+            print_table(("image", "query", "area", "highest probability"), rows, right=2)
+        more = f", the first {_SHOWN} rows are above" if len(done.rows) > _SHOWN else ""
+        click.echo(
+            f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{more}; "
+            f"see {output / 'summary.csv'}"
+        )
+    if done.failed:
+        last = list(done.failed.values())[-1]
+        raise SystemExit(1 if done.done or done.skipped else last.exit_code)

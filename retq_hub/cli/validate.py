@@ -1,0 +1,38 @@
+"""``retq validate``: is an artifact intact, and does it behave as when it was made?"""
+
+import click
+
+from retq_hub import registry
+from retq_hub.cli.console import BarProgress, print_json
+from retq_hub.cli.options import json_option
+from retq_hub.errors import CheckFailed
+from retq_hub.validate import validate
+
+__all__ = ["validate_command"]
+
+
+@click.command("validate")
+@click.argument("name")
+@click.option("--replay", is_flag=True, help="Also run the backbone on the probe image.")
+@json_option
+def validate_command(name: str, replay: bool, as_json: bool) -> None:
+    """Check an artifact: NAME or ./FOLDER. Leaves with 1 if something is wrong."""
+    verdict = validate(registry.locate(name), replay=replay, progress=BarProgress())
+    if as_json:
+        print_json(
+            {
+                "folder": str(verdict.folder),
+                "intact": verdict.intact,
+                "reproduces": verdict.reproduces,
+                "findings": [{"where": one.where, "what": one.what} for one in verdict.findings],
+                "notes": list(verdict.notes),
+            }
+        )
+    else:
+        click.echo(f"intact      {'yes' if verdict.intact else 'no'}")
+        tried = {None: "not tried (--replay)", True: "yes", False: "no"}[verdict.reproduces]
+        click.echo(f"reproduces  {tried}")
+        for line in (*map(str, verdict.findings), *verdict.notes):
+            click.echo(f"- {line}")
+    if not verdict.ok:
+        raise CheckFailed(str(verdict.folder), verdict.findings)

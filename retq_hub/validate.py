@@ -1,0 +1,117 @@
+"""Check an artifact: that it is intact, and on request that it behaves as when it was made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from retq_hub import artifact, registry
+from retq_hub.errors import Finding, NotFoundError, RetqError
+from retq_hub.progress import Progress
+
+__all__ = ["LOGIT_TOLERANCE", "MASK_TOLERANCE_PPM", "Verdict", "validate"]
+
+LOGIT_TOLERANCE = 0.05
+"""Largest deviation of a replayed logit; another processor's float32 stays far below it."""
+
+MASK_TOLERANCE_PPM = 1000
+"""Largest share of pixels, in parts per million, in which a replayed mask may differ."""
+
+_MASK_PX = 392
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a validation found.
+
+    Attributes:
+        folder: The artifact.
+        intact: All its files are there, unaltered and consistent.
+        reproduces: The backbone gives the recorded logits; None if that was not tried.
+        findings: All that is wrong.
+        notes: What else is worth knowing.
+    """
+
+    folder: Path
+    intact: bool
+    reproduces: bool | None
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+
+def validate(folder: Path, *, replay: bool = False, progress: Progress | None = None) -> Verdict:
+    """Check an artifact.
+
+    Args:
+        folder: The artifact.
+        replay: Also run the backbone on the probe image and compare what the query gives with what
+            it gave when it was made.
+        progress: Where to report a download of the backbone.
+
+    Raises:
+        NotFoundError: The folder holds no artifact.
+        NetworkError: The backbone cannot be had.
+    """
+    found = artifact.findings(folder)
+    if found or not replay:
+        notes = () if found else tuple(_backbone_notes(folder))
+        return Verdict(
+            folder=folder, intact=not found, reproduces=None, findings=tuple(found), notes=notes
+        )
+    deviations, remarks = _replay(folder, progress)
+    return Verdict(
+        folder=folder,
+        intact=True,
+        reproduces=not deviations,
+        findings=tuple(deviations),
+        notes=tuple(remarks),
+    )
+
+
+def _backbone_notes(folder: Path) -> list[str]:
+    ref = artifact.read_manifest(folder).backbone
+    try:
+        spec = registry.backbone_spec(ref.id)
+    except NotFoundError as error:
+        return [error.found]
+    if spec.preprocessing_digest != ref.preprocessing_digest:
+        return [f"it was made with another preprocessing than {ref.id} has here"]
+    return []
+
+
+def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], list[str]]:
+    import torch
+    from PIL import Image
+
+    from retq_hub.backbone import Backbone, assemble, plan
+    from retq_hub.heads import upsample
+    from retq_hub.probe import probe_image
+    from retq_hub.query import Query
+
+    query = Query.from_pretrained(folder)
+    manifest, golden = query.manifest, artifact.read(folder).golden
+    backbone = Backbone.from_pretrained(manifest.backbone.id, progress=progress)
+    try:
+        note = backbone.check(manifest.backbone)
+    except RetqError as error:
+        return [Finding(where="backbone", what=error.found)], []
+    basis = manifest.basis
+    image = Image.fromarray(probe_image(basis.passes[0].size_px))
+    logits = query(assemble(backbone.tokens(image, plan([basis]))[0], basis)[None])[0]
+    recorded = torch.from_numpy(golden.logits)
+    worst = float((logits - recorded).abs().max())
+    cut = torch.logit(torch.tensor(manifest.head.thresholds)).float()[:, None, None]
+    masks = [upsample(one, _MASK_PX, _MASK_PX) > cut for one in (logits, recorded)]
+    ppm = float((masks[0] != masks[1]).float().mean()) * 1e6
+    found = []
+    if worst > LOGIT_TOLERANCE:
+        what = f"a logit deviates by {worst:.3g}, at most {LOGIT_TOLERANCE} is allowed"
+        found.append(Finding(where="replay", what=what))
+    if ppm > MASK_TOLERANCE_PPM:
+        what = f"{ppm:.0f} of a million mask pixels differ, at most {MASK_TOLERANCE_PPM} may"
+        found.append(Finding(where="replay", what=what))
+    notes = [f"largest deviation of a logit {worst:.2g}, {ppm:.0f} of a million mask pixels differ"]
+    return found, [*notes, note] if note else notes

@@ -1,0 +1,91 @@
+"""Shared parts of the tests: backbones, small and default; artifacts; loopback servers."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import tiny as tiny_vit
+from servers import FileServer, HubServer, running
+from tiny import Tiny
+
+from retq_hub.backbone import Backbone
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's registries and proxies out of the tests."""
+    monkeypatch.delenv("RETQ_REGISTRY", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own; it does not exist yet."""
+    monkeypatch.setenv("RETQ_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with the published data sets, where this machine has it."""
+    folder = Path(os.environ.get("RETQ_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}: set RETQ_DATA to a folder with IDRiD and HVDROPDB")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def backbone() -> Backbone:
+    """The default backbone with its real weights, out of the user's cache where they are there."""
+    with pytest.MonkeyPatch.context() as patch:
+        if folder := os.environ.get("RETQ_TEST_CACHE"):
+            patch.setenv("RETQ_CACHE", folder)
+        return Backbone.from_pretrained()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """A tiny backbone with random weights, in memory and on disk."""
+    return tiny_vit.make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def make_query(tiny: Tiny) -> Callable[..., Path]:
+    """Writes a valid artifact for the tiny backbone (or another) and gives its folder."""
+    return partial(tiny_vit.make_query, backbone=tiny.backbone)
+
+
+@pytest.fixture(scope="session")
+def make_registry(tiny: Tiny) -> Callable[..., Path]:
+    """Makes a registry of ``name@version`` queries for the tiny backbone and gives its folder."""
+    return partial(tiny_vit.make_registry, tiny=tiny)
+
+
+@pytest.fixture
+def registry_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_registry: Callable[..., Path]
+) -> Path:
+    """A registry with two queries and several versions, put in front of the embedded one."""
+    names = ("tiny-disc@1.0.0", "tiny-disc@1.10.0", "tiny-disc@1.9.0", "tiny-spot@0.1.0")
+    folder = make_registry(tmp_path / "registry", *names, yanked=("tiny-disc@1.10.0",))
+    monkeypatch.setenv("RETQ_REGISTRY", str(folder))
+    return folder
+
+
+@pytest.fixture
+def files() -> Iterator[FileServer]:
+    """A file server on a loopback port."""
+    with running(FileServer()) as server:
+        yield server
+        server.released.set()
+
+
+@pytest.fixture(scope="module")
+def hub_server() -> Iterator[HubServer]:
+    """A server on a loopback port that answers the stock Hub client's downloads."""
+    with running(HubServer()) as server:
+        yield server
