@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retq_hub.backbone import Backbone
     from retq_hub.errors import RetqError
-    from retq_hub.evaluate import evaluate
+    from retq_hub.evaluation import evaluate
     from retq_hub.pipeline import Pipeline, Result
     from retq_hub.query import Query
-    from retq_hub.train import train
-    from retq_hub.validate import validate
+    from retq_hub.training import train
+    from retq_hub.validation import validate
 
 __version__ = "0.1.0"
 
@@ -24,9 +24,9 @@ _HOMES = {
     "Query": "retq_hub.query",
     "Result": "retq_hub.pipeline",
     "RetqError": "retq_hub.errors",
-    "evaluate": "retq_hub.evaluate",
-    "train": "retq_hub.train",
-    "validate": "retq_hub.validate",
+    "evaluate": "retq_hub.evaluation",
+    "train": "retq_hub.training",
+    "validate": "retq_hub.validation",
 }
 
 __all__ = [

@@ -184,13 +184,9 @@ def write(
         ManifestError: The manifest breaks its schema.
         StorageError: The place cannot be written.
     """
-    from safetensors.numpy import save
-
     blobs = {
-        QUERY: save({"query": vector, "bias": bias}),
-        GOLDEN: save(
-            {"positions": golden.positions, "tokens": golden.tokens, "logits": golden.logits}
-        ),
+        QUERY: _blob(query=vector, bias=bias),
+        GOLDEN: _blob(positions=golden.positions, tokens=golden.tokens, logits=golden.logits),
     }
     manifest = replace(
         manifest,
@@ -230,6 +226,14 @@ def golden_findings(artifact: Artifact) -> list[Finding]:
             f"{GOLDEN_TOLERANCE} is allowed",
         )
     ]
+
+
+def _blob(**tensors: "NDArray[Any]") -> bytes:
+    """Give a safetensors file; safetensors writes a strided array as it lies, so lay it out."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
 
 def _tensors(folder: Path, name: str, manifest: QueryManifest) -> "Mapping[str, NDArray[Any]]":

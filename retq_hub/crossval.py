@@ -31,7 +31,7 @@ class Trial:
     Attributes:
         layers: The layers tried, in the order of concatenation.
         dice: Mean over images of the held-out Dice at ``threshold``.
-        threshold: The probability threshold that maximises it.
+        threshold: The probability threshold that maximises it, the worst tenth left out.
         l2: The weight of the L2 term that was tried.
         loss: Mean held-out loss, without L2 term, at four pixels a cell.
     """
@@ -118,11 +118,10 @@ def assess(
         penalty = l2 * float(fit.theta[:-1] @ fit.theta[:-1])
         losses.append((objective.gradient(fit.theta, held_out)[0] - penalty) * len(held_out))
         curves += [_dice_curve(standard[image], fit.theta, masks[image]) for image in held_out]
-    mean = torch.stack(curves).mean(0)
-    best = int(mean.argmax())
+    best = _best_level(torch.stack(curves))
     return Trial(
         layers=layers,
-        dice=float(mean[best]),
+        dice=float(torch.stack(curves).mean(0)[best]),
         threshold=(best + 1) / _LEVELS,
         l2=l2,
         loss=sum(losses) / len(tokens),
@@ -150,6 +149,20 @@ def choose_layers(
         trials += found
         path = max(found, key=lambda one: one.dice).layers
     return Choice(best=max(trials, key=lambda one: one.dice), trials=tuple(trials))
+
+
+def _best_level(curves: Tensor) -> int:
+    """Give the threshold with the highest mean Dice, the worst tenth of the images left out.
+
+    A few images on which the query fails altogether would else pull the threshold to where they
+    gain a little. Chosen on one half of the training images of IDRiD and HVDROPDB and scored on the
+    other, this is as good as the plain mean or better on each of disc, lesions and ridge.
+
+    Args:
+        curves: (n, 199) Dice by image and threshold.
+    """
+    kept = curves.sort(dim=0).values[len(curves) // 10 :]
+    return int(kept.mean(0).argmax())
 
 
 def _dice_curve(tokens: Tensor, theta: Tensor, mask: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from retq_hub.pipeline import Segmentation
 
 __all__ = ["PALETTE", "area_text", "colour_bar", "marks", "overlay", "probability_map"]
 
-PALETTE = ("#56B4E9", "#F0E442", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#FFFFFF", "#D55E00")
+PALETTE = ("#56B4E9", "#F0E442", "#009E73", "#FFFFFF", "#0072B2", "#CC79A7", "#E69F00", "#D55E00")
 """Colours of queries by position, those first that stand out from a retina.
 
 Source: Okabe and Ito, Color Universal Design, 2008; white in the place of black.
@@ -104,7 +104,9 @@ def probability_map(
     Returns:
         A PIL image of mode RGB.
     """
-    grey = _photograph(image, max_side_px).convert("L").point([level * 0.72 for level in range(256)])
+    grey = (
+        _photograph(image, max_side_px).convert("L").point([level * 0.72 for level in range(256)])
+    )
     picture = grey.convert("RGB")
     maps = upsample(torch.from_numpy(segmentation.logits), picture.height, picture.width)
     level = (maps.amax(0).sigmoid().numpy() * 255).round().astype(np.uint8)
@@ -156,8 +158,8 @@ def _draw_mask(
     picture: Image.Image, segmentation: Segmentation, colour: str, *, tint: float
 ) -> None:
     """Draw one query's mask: the line is centred on the mask's edge, in a thin dark casing."""
-    line_px = max(1.6, max(picture.size) / 380)
-    casing_px = line_px * 1.7
+    line_px = max(1.6, max(picture.size) / 300)
+    casing_px = line_px * 1.6
     margin = _margin(segmentation, *picture.size)
     near = _dilated(margin > 0, radius=round(casing_px / 2 + 1))
     if not near.any():
@@ -165,7 +167,7 @@ def _draw_mask(
     distance = _distance(margin)
     inside = np.clip(distance + 0.5, 0, 1) * near
     _paint(picture, colour, inside * tint)
-    for ink, width, strength in ((_CASING, casing_px, 0.55), (colour, line_px, 1.0)):
+    for ink, width, strength in ((_CASING, casing_px, 0.5), (colour, line_px, 1.0)):
         _paint(picture, ink, np.clip((width + 1) / 2 - np.abs(distance), 0, 1) * near * strength)
 
 

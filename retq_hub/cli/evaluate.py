@@ -25,8 +25,8 @@ def evaluate_command(
 ) -> None:
     """Score QUERY per image on a split: AUROC, AUPRC, Dice and IoU at 392 x 392 pixels."""
     dataset = open_dataset(**data)
-    from retq_hub import evaluate, registry
-    from retq_hub.evaluate import record
+    from retq_hub import registry
+    from retq_hub.evaluation import evaluate, record
 
     folder = registry.locate(query)
     found = evaluate(folder, dataset, allow_mismatch=allow_mismatch, progress=BarProgress())

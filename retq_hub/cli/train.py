@@ -52,7 +52,7 @@ def train_command(
     from retq_hub.backbone import LazyBackbone
     from retq_hub.manifest import Licence
     from retq_hub.registry import DEFAULT_BACKBONE
-    from retq_hub.train import Recipe, train
+    from retq_hub.training import Recipe, train
 
     progress = BarProgress()
     done = train(

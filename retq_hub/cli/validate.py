@@ -6,7 +6,7 @@ from retq_hub import registry
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed
-from retq_hub.validate import validate
+from retq_hub.validation import validate
 
 __all__ = ["validate_command"]
 

@@ -17,7 +17,7 @@ from retq_hub.backbone import Backbone, LazyBackbone, assemble, plan
 from retq_hub.crossval import Choice, Trial, assess, choose_layers, coarse_fit, folds
 from retq_hub.dataset import Dataset
 from retq_hub.errors import DatasetError, UsageError
-from retq_hub.evaluate import EVALUATION_PX
+from retq_hub.evaluation import EVALUATION_PX
 from retq_hub.features import TokenCache
 from retq_hub.fit import Fit, Objective, minimise, standardise
 from retq_hub.heads import logit_map
@@ -142,8 +142,9 @@ def train(
             activation="sigmoid",
             thresholds=(best.threshold,),
             threshold_choice=(
-                f"maximises the mean Dice ({best.dice:.4f}) over held-out images, "
-                f"{search.n_folds}-fold cross-validation on the training images"
+                f"highest mean Dice over held-out images, the worst tenth left out; "
+                f"{search.n_folds}-fold cross-validation on the training images gives a mean "
+                f"Dice of {best.dice:.4f} there"
             ),
         ),
         training=_training(recipe, choice, search.n_folds),

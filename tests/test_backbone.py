@@ -1,0 +1,189 @@
+"""Backbones: images in, tokens out; which queries may use which weights; the default one's pins."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import Tiny, random_state, write_spec
+from torch import Tensor
+
+from retq_hub import probe, registry, weights
+from retq_hub.backbone import Backbone, LazyBackbone, PassKey, assemble, plan
+from retq_hub.errors import BackboneMismatch, NotFoundError, UsageError
+from retq_hub.manifest import BackboneRef, Basis, Fingerprint, Pass
+
+HOME = PassKey(64, 1, norm=True)
+
+
+@pytest.fixture
+def image() -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def basis(*layers: int, size_px: int = 64, norm: bool = True) -> Basis:
+    return Basis(passes=(Pass(size_px=size_px, tiles=1, layers=layers),), norm=norm)
+
+
+def test_bases_are_merged_into_the_fewest_passes():
+    bases = [basis(2, 0), basis(1, 2), basis(1, norm=False), basis(1, size_px=96), basis(2)]
+    assert plan(bases) == {
+        PassKey(64, 1, norm=False): (1,),
+        PassKey(64, 1, norm=True): (0, 1, 2),
+        PassKey(96, 1, norm=True): (1,),
+    }
+
+
+def test_tokens_are_concatenated_in_the_order_of_the_basis(tiny, image):
+    tokens, _ = tiny.backbone.tokens(image, {HOME: (0, 2)})
+    both = assemble(tokens, basis(2, 0))
+    assert both.shape == (16, 64)
+    assert torch.equal(both, torch.cat([tokens[HOME, 2], tokens[HOME, 0]], dim=1))
+
+
+def test_tokens_are_those_of_timm_on_the_resized_normalised_image(tiny, image):
+    square = np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC), dtype=np.float32)
+    pixels = torch.from_numpy((square / 255 - 0.5) / 0.25).permute(2, 0, 1)[None]
+    reference = tiny.vit().forward_features(pixels)[0]
+    tokens, embedding = tiny.backbone.tokens(image, {HOME: (2,)}, embed=True)
+    torch.testing.assert_close(tokens[HOME, 2], reference[1:])
+    torch.testing.assert_close(embedding, reference[0])
+
+
+def test_an_embedding_alone_needs_no_layers(tiny, image):
+    _, expected = tiny.backbone.tokens(image, {HOME: (2,)}, embed=True)
+    tokens, embedding = tiny.backbone.tokens(image, {}, embed=True)
+    assert tokens == {}
+    assert torch.equal(embedding, expected)
+
+
+def test_the_embedding_comes_from_the_specs_own_size_whatever_queries_read(tiny, image):
+    _, expected = tiny.backbone.tokens(image, {HOME: (2,)}, embed=True)
+    _, embedding = tiny.backbone.tokens(image, {PassKey(96, 1, norm=True): (1,)}, embed=True)
+    assert embedding is not None
+    assert torch.equal(embedding, expected)
+
+
+def test_tiles_are_refused_rather_than_ignored(tiny, image):
+    with pytest.raises(UsageError, match="tiles 2 x 2 are not supported"):
+        tiny.backbone.tokens(image, {PassKey(64, 2, norm=True): (1,)})
+
+
+def test_a_spec_on_disk_is_loaded_with_its_weights(tiny, cache):
+    loaded = Backbone.from_pretrained(str(tiny.path))
+    assert loaded.ref == tiny.backbone.ref
+    assert loaded.spec.id == "tiny-vit"
+
+
+def test_an_unknown_backbone_is_named_with_what_is_near(cache):
+    with pytest.raises(NotFoundError, match="did you mean dinov2-small-saliency"):
+        Backbone.from_pretrained("dinov2-small")
+    with pytest.raises(NotFoundError, match=r"there is no file .*absent\.json"):
+        Backbone.from_pretrained("./absent.json")
+
+
+def test_a_lazy_backbone_loads_its_weights_once_and_late(tiny, cache):
+    lazy = LazyBackbone(str(tiny.path))
+    assert lazy.weights_digest == tiny.backbone.weights_digest
+    assert lazy.spec.id == "tiny-vit"
+    assert lazy() is lazy()
+    assert lazy().weights_digest == lazy.weights_digest
+
+
+def test_a_query_for_the_same_weights_fits_without_a_word(tiny):
+    assert tiny.backbone.check(tiny.backbone.ref) == ""
+
+
+def rounded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: one.bfloat16().float() for name, one in state.items()}
+
+
+def with_state(backbone: Backbone, state: Mapping[str, Tensor]) -> Backbone:
+    digest = weights.digest_of(state)
+    return Backbone(spec=backbone.spec, state=state, weights_digest=digest)
+
+
+def test_equivalent_weights_fit_with_a_note_that_names_both(tiny):
+    other = with_state(tiny.backbone, rounded(tiny.state))
+    assert other.weights_digest != tiny.backbone.weights_digest
+    note = tiny.backbone.check(other.ref)
+    assert "they compute the same" in note
+    assert other.weights_digest in note
+    assert tiny.backbone.weights_digest in note
+
+
+def other_weights(tiny: Tiny) -> BackboneRef:
+    return with_state(tiny.backbone, random_state(tiny.spec, seed=1)).ref
+
+
+def other_preprocessing(tiny: Tiny) -> BackboneRef:
+    return replace(tiny.backbone.ref, preprocessing_digest="1" * 64)
+
+
+def other_fingerprint_method(tiny: Tiny) -> BackboneRef:
+    values = tiny.backbone.fingerprint.values
+    fingerprint = Fingerprint(method="retq-fingerprint-0", values=values)
+    return replace(tiny.backbone.ref, weights_digest="2" * 64, fingerprint=fingerprint)
+
+
+@pytest.mark.parametrize("make", [other_weights, other_preprocessing, other_fingerprint_method])
+def test_a_query_for_another_backbone_is_refused_unless_insisted(tiny, make):
+    ref, ours = make(tiny), tiny.backbone.ref
+    with pytest.raises(BackboneMismatch) as caught:
+        tiny.backbone.check(ref)
+    line = str(caught.value)
+    pairs = [
+        (getattr(ref, member), getattr(ours, member))
+        for member in ("weights_digest", "preprocessing_digest")
+    ]
+    differing = [digest for pair in pairs if pair[0] != pair[1] for digest in pair]
+    assert [digest for digest in differing if digest not in line] == []
+    assert "--allow-mismatch" in line
+    assert "as you asked" in tiny.backbone.check(ref, allow_mismatch=True)
+
+
+def test_a_pinned_fingerprint_counts_only_for_the_pinned_weights(tiny, tmp_path, cache):
+    pinned = {"method": probe.METHOD, "values": [1.0] * 64}
+    ours = tiny.backbone.weights_digest
+    path = write_spec(
+        tmp_path,
+        source=tiny.path.with_name("tiny.safetensors"),
+        weights_digest=ours,
+        fingerprint=pinned,
+    )
+    assert Backbone.from_pretrained(str(path)).fingerprint.values == (1.0,) * 64
+    spec = replace(registry.backbone_spec(str(path)), weights_digest="3" * 64)
+    other = Backbone(spec=spec, state=tiny.state, weights_digest=ours)
+    assert other.fingerprint == tiny.backbone.fingerprint
+
+
+def test_the_default_backbone_is_the_pinned_one(backbone):
+    spec = registry.backbone_spec(registry.DEFAULT_BACKBONE)
+    assert spec.id == "dinov2-small-saliency"
+    assert backbone.weights_digest == spec.weights_digest
+    assert probe.deviation(spec.fingerprint, backbone.measure_fingerprint()) < 1e-3
+
+
+def swapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Swap two blocks: all tensors are there, of the right shapes, in the wrong places."""
+    other = {"blocks.3.": "blocks.4.", "blocks.4.": "blocks.3."}
+    return {other.get(name[:9], name[:9]) + name[9:]: one for name, one in state.items()}
+
+
+def drawn(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Draw weights of the same architecture."""
+    generator = torch.Generator().manual_seed(0)
+    return {name: 0.02 * torch.randn(one.shape, generator=generator) for name, one in state.items()}
+
+
+@pytest.mark.parametrize(("change", "same"), [(rounded, True), (swapped, False), (drawn, False)])
+def test_the_fingerprint_tells_equivalent_weights_from_others(
+    backbone, default_state, change, same
+):
+    other = with_state(backbone, change(default_state))
+    assert other.weights_digest != backbone.weights_digest
+    distance = probe.deviation(backbone.fingerprint, other.measure_fingerprint())
+    assert (distance <= probe.TOLERANCE) is same

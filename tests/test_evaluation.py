@@ -1,0 +1,120 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from eyes import make_csv, make_folders
+from sklearn.metrics import roc_auc_score
+
+from retq_hub import artifact, datasets, schema
+from retq_hub.backbone import LazyBackbone
+from retq_hub.dataset import Dataset
+from retq_hub.errors import UsageError
+from retq_hub.evaluation import EVALUATION_PX, evaluate, record
+from retq_hub.images import area_mask, decode, read_mask
+from retq_hub.pipeline import Pipeline
+from retq_hub.query import Query
+from retq_hub.training import Recipe, train
+
+
+@pytest.fixture
+def spots(tmp_path: Path, cache: Path, registry_folder: Path) -> tuple[Dataset, Dataset, Path]:
+    """Training split, test split, and a query trained on the first."""
+    table = make_csv(tmp_path / "data")
+    splits = [
+        datasets.from_csv(table, target="spot", split=split, name="eyes")
+        for split in ("train", "test")
+    ]
+    recipe = Recipe(layers=(1,), l2=1e-3)
+    backbone = LazyBackbone("tiny-vit")
+    done = train(splits[0], tmp_path / "spot", name="spot", recipe=recipe, backbone=backbone)
+    return splits[0], splits[1], done.folder
+
+
+def test_the_document_fits_its_schema(spots: tuple[Dataset, Dataset, Path]) -> None:
+    _, test, folder = spots
+    document = evaluate(folder, test).document()
+    assert schema.findings(document, schema.EVALUATION) == []
+    assert document["n_images"] == 3
+    assert document["query"] == "spot@1.0.0"
+    assert set(document["metrics"]) == {
+        "auroc", "auprc", "dice", "iou", "dice_at_0.5", "iou_at_0.5",
+    }  # fmt: skip
+
+
+def test_figures_equal_a_naive_computation_from_the_pipeline(
+    spots: tuple[Dataset, Dataset, Path],
+) -> None:
+    _, test, folder = spots
+    found = evaluate(folder, test)
+    pipe = Pipeline.from_pretrained([folder])
+    for sample, image in zip(test.samples, found.images, strict=True):
+        logits = torch.from_numpy(pipe(sample.image)["spot"].logits)
+        big = F.interpolate(logits[None], (EVALUATION_PX, EVALUATION_PX), mode="bilinear")[0, 0]
+        mask = area_mask(read_mask(sample.masks[0]), EVALUATION_PX)
+        marked = big.sigmoid().numpy() > found.threshold
+        dice = 2 * (marked & mask).sum() / (marked.sum() + mask.sum())
+        assert image.values["auroc"] == pytest.approx(
+            roc_auc_score(mask.ravel(), big.numpy().ravel()), abs=2e-4
+        )
+        assert image.values["dice"] == pytest.approx(dice, abs=2e-3)
+    mean = np.mean([image.values["dice"] for image in found.images])
+    assert found.metrics["dice"].mean == pytest.approx(mean, abs=1e-6)
+
+
+def test_record_puts_the_figures_into_manifest_and_card(
+    spots: tuple[Dataset, Dataset, Path],
+) -> None:
+    _, test, folder = spots
+    found = evaluate(folder, test)
+    record(folder, found)
+    record(folder, found)
+    manifest = artifact.read(folder).manifest
+    assert len(manifest.metrics) == 1
+    assert manifest.metrics[0].values == found.metrics
+    assert f"{found.metrics['dice'].mean:.4f}" in (folder / artifact.CARD).read_text()
+
+
+def test_record_refuses_the_split_that_was_trained_on(
+    spots: tuple[Dataset, Dataset, Path],
+) -> None:
+    training, _, folder = spots
+    before = (folder / artifact.MANIFEST).read_bytes()
+    with pytest.raises(UsageError, match="was trained on split 'train' of eyes"):
+        record(folder, evaluate(folder, training))
+    assert (folder / artifact.MANIFEST).read_bytes() == before
+
+
+def test_an_image_without_the_target_counts_for_dice_and_not_for_auroc(
+    spots: tuple[Dataset, Dataset, Path], tmp_path: Path
+) -> None:
+    *_, folder = spots
+    table = tmp_path / "data" / "some.csv"
+    table.write_text("image,mask\nimages/eye5.png,masks/eye5_spot.png\nimages/eye6.png,\n")
+    found = evaluate(folder, datasets.from_csv(table, target="spot", split="all", name="eyes"))
+    assert found.document()["n_with_target"] == 1
+    assert "auroc" not in found.document()["images"][1]
+    assert found.metrics["auroc"].min == found.metrics["auroc"].max
+    assert found.images[1].values["dice"] in (0.0, 1.0)
+
+
+def test_a_query_with_several_targets_needs_the_name_of_one(
+    cache: Path, registry_folder: Path, tmp_path: Path, make_query: Callable[..., Path]
+) -> None:
+    folder = make_query(tmp_path / "two", targets=2)
+    images, masks = make_folders(tmp_path / "data", 2)
+    other = datasets.from_folders(images, masks, target="spot", name="eyes")
+    with pytest.raises(UsageError, match="has targets t0, t1, none is 'spot'"):
+        evaluate(folder, other)
+    named = datasets.from_folders(images, masks, target="t1", name="eyes")
+    logits = Query.from_pretrained(folder).bias
+    assert len(evaluate(folder, named).images) == 2
+    assert len(logits) == 2
+
+
+def test_cached_tokens_give_the_same_figures(spots: tuple[Dataset, Dataset, Path]) -> None:
+    _, test, folder = spots
+    assert evaluate(folder, test).document() == evaluate(folder, test).document()
+    assert decode(test.samples[0].image).size == (120, 96)

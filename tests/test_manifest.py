@@ -1,0 +1,104 @@
+import dataclasses
+import json
+from dataclasses import replace
+
+import pytest
+from support_core import manifest
+
+from retq_hub import schema
+from retq_hub.embedded import REGISTRY, SCHEMAS
+from retq_hub.manifest import (
+    BackboneSpec,
+    Basis,
+    Pass,
+    QueryManifest,
+    Record,
+    from_json,
+    to_json,
+)
+
+SPECS = sorted(REGISTRY.glob("backbones/*.json"))
+
+CHANGES = {
+    "name": "other",
+    "version": "1.2.4",
+    "authors": ("Nobody", "Somebody"),
+    "citation": None,
+    "metrics": (),
+    "basis": Basis(passes=(Pass(size_px=42, tiles=1, layers=(3, 7)),), norm=True),
+}
+
+
+def members(name: str, *path: str) -> set[str]:
+    document = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+    for step in path:
+        document = document[step]
+    return set(document["properties"])
+
+
+@pytest.mark.parametrize("whole", [manifest(), manifest(targets=2, citation=None, metrics=())])
+def test_a_manifest_survives_the_way_through_json_text(whole: QueryManifest):
+    document = json.loads(json.dumps(to_json(whole)))
+    assert from_json(document, QueryManifest) == whole
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_a_backbone_spec_survives_the_way_through_json(path):
+    spec = from_json(schema.read_json(path), BackboneSpec)
+    optional = {"weights_digest": None, "fingerprint": None}
+    assert from_json(optional | to_json(spec), BackboneSpec) == spec
+    assert spec.id == path.stem
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "path"),
+    [
+        (QueryManifest, "query-1", ()),
+        (BackboneSpec, "backbone-1", ()),
+        (Record, "index-1", ("properties", "records", "items")),
+    ],
+)
+def test_data_class_and_schema_have_the_same_members(cls, name: str, path: tuple[str, ...]):
+    assert {field.name for field in dataclasses.fields(cls)} == members(name, *path)
+
+
+def test_members_that_are_none_are_left_out():
+    document = to_json(manifest(citation=None))
+    assert "citation" not in document
+    assert "url" not in document["licence"]
+    assert document["licence"]["commercial_use"] is True
+
+
+def test_layers_are_listed_in_the_order_of_concatenation():
+    passes = (Pass(size_px=42, tiles=1, layers=(7, 3)), Pass(size_px=42, tiles=2, layers=(5,)))
+    assert Basis(passes=passes, norm=True).layers == (7, 3, 5)
+
+
+def test_equal_manifests_have_one_digest():
+    assert manifest().digest == manifest().digest
+
+
+@pytest.mark.parametrize("member", CHANGES)
+def test_the_digest_sees_a_change_of(member: str):
+    assert manifest(**{member: CHANGES[member]}).digest != manifest().digest
+
+
+def test_a_manifest_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        manifest().name = "other"  # type: ignore[misc]
+
+
+def test_the_preprocessing_digest_sees_what_the_encoder_sees_and_nothing_else():
+    spec = from_json(schema.read_json(SPECS[0]), BackboneSpec)
+    preprocessing = replace(spec.preprocessing, size_px=224)
+    positions = replace(spec.position_embedding, resize="bilinear", antialias=True)
+    digests = {
+        one.preprocessing_digest
+        for one in (
+            spec,
+            replace(spec, title="Another title", sources=()),
+            replace(spec, preprocessing=preprocessing),
+            replace(spec, position_embedding=positions),
+        )
+    }
+    assert len(digests) == 3

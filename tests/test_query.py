@@ -1,0 +1,82 @@
+"""Queries: loaded and verified, applied, written back byte by byte."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from retq_hub import artifact
+from retq_hub.errors import DigestMismatch, NotFoundError
+from retq_hub.query import Query
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_query) -> Path:
+    return make_query(tmp_path / "disc", targets=2)
+
+
+def test_a_folder_is_loaded_by_path_or_by_name(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    manifests = [Query.from_pretrained(name).manifest for name in (folder, str(folder), "./disc")]
+    assert manifests == [artifact.read_manifest(folder)] * 3
+
+
+def test_a_registrys_query_is_loaded_by_its_name(registry_folder):
+    assert Query.from_pretrained("tiny-disc").manifest.version == "1.9.0"
+    assert Query.from_pretrained("tiny-disc@1.0.0").manifest.version == "1.0.0"
+
+
+def test_it_gives_the_dot_product_of_each_token(folder):
+    query = Query.from_pretrained(folder)
+    tokens = torch.randn(3, 9, 32, generator=torch.Generator().manual_seed(0))
+    logits = query(tokens)
+    assert (logits.shape, logits.dtype) == ((3, 2, 3, 3), torch.float32)
+    expected = np.empty((3, 2, 3, 3), dtype=np.float32)
+    for image, target, place in np.ndindex(3, 2, 9):
+        product = tokens[image, place] @ query.vector[target] + query.bias[target]
+        expected[image, target, place // 3, place % 3] = product
+    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-5)
+
+
+def test_half_precision_tokens_are_multiplied_in_float32(folder):
+    query = Query.from_pretrained(folder)
+    tokens = torch.randn(1, 4, 32, generator=torch.Generator().manual_seed(0)).half()
+    assert torch.equal(query(tokens), query(tokens.float()))
+
+
+def test_saving_writes_the_same_bytes(folder, tmp_path):
+    query = Query.from_pretrained(folder)
+    copy = query.save(tmp_path / "copy")
+    for name in (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN, artifact.CARD):
+        assert (copy / name).read_bytes() == (folder / name).read_bytes()
+    assert artifact.read_manifest(copy).digest == query.manifest.digest
+
+
+def test_changing_a_loaded_vector_does_not_change_what_is_saved(folder, tmp_path):
+    query = Query.from_pretrained(folder)
+    query.vector.zero_()
+    copy = query.save(tmp_path / "copy")
+    assert artifact.findings(copy) == []
+    assert (copy / artifact.QUERY).read_bytes() == (folder / artifact.QUERY).read_bytes()
+
+
+def test_a_query_without_a_card_can_still_be_used(folder):
+    (folder / artifact.CARD).unlink()
+    assert Query.from_pretrained(folder).vector.shape == (2, 32)
+
+
+def test_a_changed_vector_is_refused(folder):
+    path = folder / artifact.QUERY
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(DigestMismatch, match=r"query\.safetensors has digest"):
+        Query.from_pretrained(folder)
+
+
+def test_a_folder_without_a_query_is_not_found(tmp_path):
+    with pytest.raises(NotFoundError, match=r"is no artifact: it has no retq\.json"):
+        Query.from_pretrained(tmp_path)
+
+
+def test_it_says_what_it_is(folder):
+    assert repr(Query.from_pretrained(folder)) == "<Query tiny-disc 1.0.0 for tiny-vit>"
