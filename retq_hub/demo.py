@@ -56,7 +56,7 @@ def demo(output: Path, *, image: Path | None = None, progress: Progress) -> Demo
         image=picture,
         image_name=photograph.name,
         result=pipeline(picture),
-        backbone=pipeline.backbone,
+        backbone=pipeline.backbone.spec,
     )
     return Demo(
         report=report, rows=tuple(row for row in outcome.rows if row.image == str(photograph))

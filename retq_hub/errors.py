@@ -184,6 +184,7 @@ _STORAGE_ERRNOS = frozenset(
     {
         errno.EACCES,
         errno.EDQUOT,
+        errno.EEXIST,
         errno.EFBIG,
         errno.EISDIR,
         errno.ENAMETOOLONG,

@@ -23,7 +23,7 @@ from retq_hub.manifest import Basis, QueryManifest
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 
-__all__ = ["Pipeline", "Result", "Segmentation"]
+__all__ = ["AREA_PX", "Pipeline", "Result", "Segmentation"]
 
 AREA_PX = 392
 """Side of the square on which areas are measured."""

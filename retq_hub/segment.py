@@ -20,7 +20,7 @@ from PIL import Image
 from retq_hub.errors import ImageError, NotFoundError, storage_errors
 from retq_hub.images import SUFFIXES, decode, image_files
 from retq_hub.overlay import overlay
-from retq_hub.pipeline import Pipeline, Segmentation
+from retq_hub.pipeline import AREA_PX, Pipeline, Segmentation
 from retq_hub.progress import Progress, Silent
 from retq_hub.storage import whole_file, write_text
 
@@ -216,7 +216,7 @@ def _row(job: Job, name: str, found: Segmentation, number: int, mask: str) -> Ro
     manifest = found.manifest
     x, y = _centroid(found, number) or (None, None)
     one = Segmentation(logits=found.logits[number : number + 1], size=found.size, manifest=manifest)
-    area = float(found.mask_at(392, 392)[number].mean())
+    area = float(found.mask_at(AREA_PX, AREA_PX)[number].mean())
     return Row(
         image=str(job.image),
         query=name,

@@ -1,6 +1,7 @@
 """Shared parts of the tests: backbones, small and default; artifacts; loopback servers."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -84,13 +85,22 @@ def make_registry(tiny: Tiny) -> Callable[..., Path]:
     return partial(tiny_vit.make_registry, tiny=tiny)
 
 
+@pytest.fixture(scope="session")
+def registry_template(
+    tmp_path_factory: pytest.TempPathFactory, make_registry: Callable[..., Path]
+) -> Path:
+    """A registry with two queries and several versions, one of them yanked; not to be changed."""
+    names = ("tiny-disc@1.0.0", "tiny-disc@1.10.0", "tiny-disc@1.9.0", "tiny-spot@0.1.0")
+    folder = tmp_path_factory.mktemp("template") / "registry"
+    return make_registry(folder, *names, yanked=("tiny-disc@1.10.0",))
+
+
 @pytest.fixture
 def registry_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_registry: Callable[..., Path]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry_template: Path
 ) -> Path:
-    """A registry with two queries and several versions, put in front of the embedded one."""
-    names = ("tiny-disc@1.0.0", "tiny-disc@1.10.0", "tiny-disc@1.9.0", "tiny-spot@0.1.0")
-    folder = make_registry(tmp_path / "registry", *names, yanked=("tiny-disc@1.10.0",))
+    """A copy of that registry, put in front of the embedded one."""
+    folder = Path(shutil.copytree(registry_template, tmp_path / "registry"))
     monkeypatch.setenv("RETQ_REGISTRY", str(folder))
     return folder
 

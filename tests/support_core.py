@@ -32,12 +32,12 @@ from retq_hub.manifest import (
     Target,
     Training,
 )
+from retq_hub.metrics import METRICS
 
 WIDTH, GRID = 4, 3
 """D of one layer and g of the small artifact, which reads two layers."""
 
 CC0 = Licence(id="CC0-1.0", name="Creative Commons Zero", commercial_use=True)
-METRIC_NAMES = ("auroc", "auprc", "dice", "iou", "dice_at_0.5", "iou_at_0.5")
 
 
 def manifest(*, targets: int = 1, **changes: Any) -> QueryManifest:
@@ -86,7 +86,7 @@ def manifest(*, targets: int = 1, **changes: Any) -> QueryManifest:
                 n_images=2,
                 size_px=392,
                 threshold=0.25,
-                values=dict.fromkeys(METRIC_NAMES, interval),
+                values=dict.fromkeys(METRICS, interval),
             ),
         ),
         licence=CC0,

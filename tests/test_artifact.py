@@ -1,5 +1,4 @@
 import json
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -164,14 +163,6 @@ def test_an_artifact_reads_back_as_it_was_written(tmp_path: Path):
     assert artifact.findings(tmp_path / "new" / "small") == []
 
 
-def test_the_manifest_promises_the_files_as_they_are(folder: Path):
-    files = artifact.read_manifest(folder).files
-    assert {name: (one.sha256, one.size) for name, one in files.items()} == {
-        name: (file_digest(folder / name), (folder / name).stat().st_size)
-        for name in (QUERY, GOLDEN)
-    }
-
-
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path):
     for name in ("one", "two"):
         write_small(tmp_path / name)
@@ -240,15 +231,8 @@ def test_a_tampered_artifact_is_refused(folder: Path, case: str):
     assert word in "; ".join(map(str, artifact.findings(folder)))
 
 
-@pytest.mark.parametrize("deviation", [5e-4, -5e-4])
-def test_a_golden_logit_within_the_tolerance_is_accepted(folder: Path, deviation: float):
-    logits = tensors()[2].logits + np.float32(deviation)
-    repack(folder, {"logits": logits})
-    assert artifact.findings(folder) == []
-
-
-def test_golden_logits_are_compared_at_their_positions(folder: Path):
-    logits = tensors()[2].logits.copy()
+def test_golden_logits_are_compared_at_their_positions_within_a_tolerance(folder: Path):
+    logits = tensors()[2].logits + np.float32(5e-4)
     logits[0, 0, 1] += 1
     repack(folder, {"logits": logits})
     assert artifact.findings(folder) == []
@@ -306,10 +290,3 @@ def test_a_folder_without_a_manifest_is_no_artifact(folder: Path, read):
         with pytest.raises(NotFoundError) as caught:
             read(place)
         assert_clear(caught.value, 3, str(place), MANIFEST)
-
-
-def test_an_artifact_can_be_moved_and_copied(folder: Path, tmp_path: Path):
-    shutil.copytree(folder, tmp_path / "copy")
-    folder.rename(tmp_path / "moved")
-    one, other = artifact.read(tmp_path / "copy"), artifact.read(tmp_path / "moved")
-    assert one.manifest.digest == other.manifest.digest

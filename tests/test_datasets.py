@@ -13,7 +13,7 @@ from support_core import assert_clear, blob_mask, fundus, on_a_full_disk, write_
 
 from retq_hub.dataset import Dataset, Sample, read_rows
 from retq_hub.datasets import from_csv, from_folders, open_dataset
-from retq_hub.errors import DatasetError, ImageError, MaskError, RetqError, UsageError
+from retq_hub.errors import DatasetError, ImageError, MaskError, UsageError
 from retq_hub.images import area_mask, decode, read_mask
 from retq_hub.manifest import Licence, Target
 from retq_hub.progress import Silent
@@ -59,12 +59,6 @@ def idrid_like(root: Path) -> Path:
     return root
 
 
-def test_a_mask_is_brought_to_a_square(tmp_path: Path, cache: Path):
-    image, mask = write_pair(tmp_path, "eye")
-    found = Sample("eye", image, (mask,)).mask(SIZE)
-    np.testing.assert_array_equal(found, area_mask(blob_mask(), SIZE), strict=True)
-
-
 def test_several_masks_are_united_and_none_means_nothing(tmp_path: Path, cache: Path):
     image, mask = write_pair(tmp_path, "eye")
     other = np.zeros_like(blob_mask())
@@ -73,11 +67,14 @@ def test_several_masks_are_united_and_none_means_nothing(tmp_path: Path, cache: 
     union = Sample("eye", image, (mask, tmp_path / "other.png")).mask(SIZE)
     np.testing.assert_array_equal(union, area_mask(blob_mask() | other, SIZE))
     assert not Sample("eye", image, ()).mask(SIZE).any()
+    one = Sample("eye", image, (mask,)).mask(SIZE)
+    np.testing.assert_array_equal(one, area_mask(blob_mask(), SIZE), strict=True)
 
 
 @pytest.mark.parametrize("damage", [lambda blob: blob[:-3], lambda _: b"", lambda _: b"rubbish"])
 def test_a_damaged_cache_of_masks_is_made_anew(tmp_path: Path, cache: Path, damage):
-    sample = Sample("eye", *write_pair(tmp_path, "eye")[:1], (tmp_path / "masks" / "eye.png",))
+    image, mask = write_pair(tmp_path, "eye")
+    sample = Sample("eye", image, (mask,))
     expected = sample.mask(SIZE)
     (kept,) = (cache / "masks").iterdir()
     whole = kept.read_bytes()
@@ -133,20 +130,15 @@ def test_a_file_that_has_gone_is_an_image_error(tmp_path: Path, cache: Path):
     assert_clear(caught.value, 6, str(image))
 
 
-def test_masks_are_stacked_in_the_order_of_the_samples(tmp_path: Path, cache: Path):
-    image, mask = write_pair(tmp_path, "eye")
-    found = dataset(Sample("a", image, ()), Sample("b", image, (mask,)))
-    masks = found.masks(SIZE, progress=Silent())
-    assert masks.shape == (2, SIZE, SIZE)
-    assert list(masks.any(axis=(1, 2))) == [False, True]
-
-
 def test_the_digest_sees_content_and_neither_names_nor_order(tmp_path: Path):
-    one = [Sample(stem, *write_pair(tmp_path, stem, seed=n)[:1], ()) for n, stem in enumerate("ab")]
-    two = [Sample(stem, *write_pair(tmp_path, stem, seed=n)[:1], ()) for n, stem in enumerate("xy")]
-    three = [Sample("z", *write_pair(tmp_path, "z", seed=2)[:1], ()), one[1]]
-    assert dataset(*one).digest == dataset(*two[::-1]).digest
-    assert dataset(*one).digest != dataset(*three).digest
+    seeds = {"a": 0, "b": 1, "x": 0, "y": 1, "z": 2}
+    pairs = {stem: write_pair(tmp_path, stem, seed=seed) for stem, seed in seeds.items()}
+    one = {stem: Sample(stem, image, (mask,)) for stem, (image, mask) in pairs.items()}
+    bare = Sample("a", pairs["a"][0], ())
+    digest = dataset(one["a"], one["b"]).digest
+    assert digest == dataset(one["y"], one["x"]).digest
+    for other in ((one["a"], one["z"]), (bare, one["b"]), (one["a"],)):
+        assert dataset(*other).digest != digest
 
 
 def test_folders_are_paired_by_stem(tmp_path: Path):
@@ -168,18 +160,6 @@ def test_all_that_does_not_match_is_in_one_message(tmp_path: Path):
         folders(tmp_path, images, ["a.png", "a_2.png", "d.png", "x.png", "y.png"])
     wanted = ["2 images without a mask (b, c)", "1 images with several masks (a)"]
     assert_clear(caught.value, 6, *wanted, "2 masks without an image (x.png, y.png)")
-
-
-def test_long_lists_are_cut_short(tmp_path: Path):
-    with pytest.raises(DatasetError) as caught:
-        folders(tmp_path, [f"{n}.png" for n in range(9)], [])
-    assert_clear(caught.value, 6, "9 images without a mask (0, 1, 2, ...)")
-
-
-def test_two_images_of_one_stem_are_refused(tmp_path: Path):
-    with pytest.raises(DatasetError) as caught:
-        folders(tmp_path, ["a.png", "a.jpg"], ["a.png"])
-    assert_clear(caught.value, 6, "a.png", "a.jpg")
 
 
 @pytest.mark.parametrize("missing", ["images", "masks"])
@@ -257,14 +237,6 @@ def test_what_is_no_csv_is_refused(tmp_path: Path, blob: bytes | None):
     with pytest.raises(DatasetError) as caught:
         read_rows(tmp_path / "index.csv", ["image"])
     assert_clear(caught.value, 6, "index.csv")
-
-
-def test_two_rows_of_one_id_are_refused(tmp_path: Path):
-    write_pair(tmp_path, "a")
-    row = "images/a.png,masks/a.png\n"
-    with pytest.raises(DatasetError) as caught:
-        table(tmp_path, "image,mask\n" + row + row)
-    assert_clear(caught.value, 6, "a")
 
 
 @pytest.mark.parametrize(
@@ -383,12 +355,3 @@ def test_hvdropdbs_masks_are_the_same_in_both_layouts(data: Path):
         one = area_mask(read_mask(sample.masks[0], size=decode(sample.image).size), 392)
         other = area_mask(read_mask(copies[sample.id].masks[0]), 392)
         assert 2 * (one & other).sum() / (one.sum() + other.sum()) > 0.97
-
-
-def test_a_published_layout_with_a_missing_mask_is_refused(tmp_path: Path):
-    for part in ("images", "masks"):
-        (tmp_path / f"Neo_Ridge_{part}").mkdir()
-    Image.fromarray(fundus()).save(tmp_path / "Neo_Ridge_images" / "1.png")
-    with pytest.raises(RetqError) as caught:
-        open_dataset("hvdropdb", tmp_path, target="ridge", split="all")
-    assert_clear(caught.value, 6, "1.png")

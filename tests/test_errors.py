@@ -51,10 +51,6 @@ def test_the_tree_in_the_docstring_names(name: str):
     assert str(EXIT_CODES[name]) in line.split()
 
 
-def test_all_is_sorted():
-    assert sorted(errors.__all__) == errors.__all__
-
-
 def test_a_message_ends_with_the_next_step():
     assert str(RetqError("found this", hint="do that")) == "found this; do that"
     assert str(RetqError("found this")) == "found this"

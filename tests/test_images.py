@@ -90,13 +90,13 @@ def halo() -> Image.Image:
     return Image.fromarray(soft)
 
 
-def tiff_without(tag: int, image: Image.Image) -> bytes:
-    blob = bytearray(encoded(image, "TIFF"))
-    (start,) = struct.unpack("<I", blob[4:8])
-    places = range(start + 2, len(blob), 12)
-    place = next(at for at in places if struct.unpack("<H", blob[at : at + 2]) == (tag,))
-    blob[place : place + 2] = struct.pack("<H", tag ^ 0x8000)
-    return bytes(blob)
+def stack(*, damaged: bool = False) -> bytes:
+    blob = encoded(picture(), "TIFF", save_all=True, append_images=[picture()] * 2)
+    (first,) = struct.unpack_from("<I", blob, 4)
+    (count,) = struct.unpack_from("<H", blob, first)
+    (second,) = struct.unpack_from("<I", blob, first + 2 + 12 * count)
+    zeros = bytes(12 * count) if damaged else blob[second + 2 : second + 2 + 12 * count]
+    return blob[: second + 2] + zeros + blob[second + 2 + 12 * count :]
 
 
 NO_IMAGES: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -106,15 +106,8 @@ NO_IMAGES: dict[str, tuple[Callable[[], bytes], str]] = {
     "header alone": (lambda: encoded(picture(), "JPEG")[:20], ""),
     "truncated png": (lambda: encoded(picture(), "PNG")[:-300], "truncated"),
     "too wide": (lambda: encoded(Image.new("1", (30_000, 2)), "PNG"), "30000 x 2"),
-    "stack": (
-        lambda: encoded(picture(), "TIFF", save_all=True, append_images=[picture()] * 2),
-        "3 frames",
-    ),
-    "tiff without a width": (lambda: tiff_without(256, picture()), ""),
-    "palette tiff without colours": (
-        lambda: tiff_without(320, paletted(MASK, [0, 0, 0, 255, 0, 0])),
-        "",
-    ),
+    "stack": (stack, "3 frames"),
+    "stack with a damaged frame": (lambda: stack(damaged=True), ""),
     "gif": (lambda: encoded(picture(), "GIF"), "no PNG"),
 }
 
@@ -172,6 +165,11 @@ NO_MASKS: dict[str, Image.Image] = {
 }
 
 
+def open_files() -> set[Path]:
+    """The files that this process holds open, where the system tells."""
+    return {one.resolve() for one in Path("/proc/self/fd").glob("*")}
+
+
 def saved(folder: Path, ending: str, image: Image.Image) -> Path:
     path = folder / f"it.{ending}"
     image.save(path)
@@ -198,8 +196,9 @@ def test_a_jpeg_is_decoded_to_rgb(tmp_path: Path, mode: str):
     assert abs(pixels(decode(tmp_path / "eye.jpg")) - flat).max() <= 3
 
 
+@pytest.mark.parametrize("ending", ["png", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_turned_upright(tmp_path: Path, orientation: int):
+def test_an_image_is_turned_upright(tmp_path: Path, orientation: int, ending: str):
     turned = {
         1: PHOTO,
         2: PHOTO[:, ::-1],
@@ -212,8 +211,9 @@ def test_an_image_is_turned_upright(tmp_path: Path, orientation: int):
     }[orientation]
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    picture().save(tmp_path / "eye.png", exif=exif)
-    np.testing.assert_array_equal(pixels(decode(tmp_path / "eye.png")), turned)
+    path = tmp_path / f"eye.{ending}"
+    picture().save(path, exif=exif)
+    np.testing.assert_array_equal(pixels(decode(path)), turned)
 
 
 @pytest.mark.parametrize("source", [str, Path, Image.open])
@@ -258,6 +258,7 @@ def test_a_file_that_is_no_image_is_refused_and_closed(tmp_path: Path, case: str
     with pytest.raises(kind) as caught:
         read(path)
     assert_clear(caught.value, 6, str(path), words)
+    assert path not in open_files()
 
 
 @pytest.mark.parametrize("name", ["none.png", ".", "a\0b"])
@@ -277,18 +278,6 @@ def test_an_open_image_that_is_cut_short_is_refused():
     with pytest.raises(ImageError) as caught:
         decode(Image.open(io.BytesIO(encoded(picture(), "JPEG")[:-300])))
     assert_clear(caught.value, 6, "truncated")
-
-
-def test_values_that_are_no_brightness_are_refused(tmp_path: Path):
-    path = saved(tmp_path, "tif", picture(GREY.astype(np.float32)))
-    with pytest.raises(ImageError) as caught:
-        decode(path)
-    assert_clear(caught.value, 6, "expected 0-1")
-
-
-def test_a_side_at_the_limit_is_read(tmp_path: Path):
-    path = saved(tmp_path, "png", Image.new("1", (MAX_SIDE_PX, 1)))
-    assert decode(path).size == (MAX_SIDE_PX, 1)
 
 
 def test_a_thumbnail_beside_the_picture_is_left_alone(tmp_path: Path):
@@ -315,12 +304,6 @@ def test_damaged_bytes_give_an_image_or_an_image_error(tmp_path: Path, kind: str
         assert decode(path).mode == "RGB"
     except ImageError as error:
         assert_clear(error, 6, str(path))
-
-
-def test_decoding_leaves_the_given_image_alone():
-    image = picture(np.dstack([PHOTO, ALPHA]))
-    decode(image)
-    assert image.mode == "RGBA"
 
 
 def test_an_image_is_stretched_to_a_square_and_averaged():
@@ -355,10 +338,6 @@ def test_soft_edges_of_a_mask_are_cut_at_half(tmp_path: Path):
 def test_a_mask_that_is_all_black_is_empty(tmp_path: Path, mode: str):
     found = read_mask(saved(tmp_path, "png", Image.new(mode, (7, 5))))
     np.testing.assert_array_equal(found, np.zeros((5, 7), np.bool_), strict=True)
-
-
-def test_a_mask_that_is_all_white_is_full(tmp_path: Path):
-    assert read_mask(saved(tmp_path, "png", Image.new("L", (7, 5), 255))).all()
 
 
 @pytest.mark.parametrize("case", NO_MASKS)

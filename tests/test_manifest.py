@@ -74,10 +74,6 @@ def test_layers_are_listed_in_the_order_of_concatenation():
     assert Basis(passes=passes, norm=True).layers == (7, 3, 5)
 
 
-def test_equal_manifests_have_one_digest():
-    assert manifest().digest == manifest().digest
-
-
 @pytest.mark.parametrize("member", CHANGES)
 def test_the_digest_sees_a_change_of(member: str):
     assert manifest(**{member: CHANGES[member]}).digest != manifest().digest

@@ -238,3 +238,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         written(tmp_path / "file" / "below", {"disc": seen()})
+
+
+@pytest.mark.parametrize(
+    ("logit", "said"), [(-20, "under 0.001"), (0, "0.500"), (9, "over 0.999"), (40, "1.000")]
+)
+def test_probabilities_are_not_rounded_to_certainty(tmp_path: Path, logit: float, said: str):
+    flat = np.full((1, 3, 3), logit, dtype=np.float32)
+    found = Segmentation(logits=flat, size=IMAGE.size, manifest=manifest())
+    assert f"Highest probability {said} Threshold" in page(tmp_path, {"disc": found}).words

@@ -1,7 +1,7 @@
 """A tiny backbone with random weights, artifacts made for it, and registries of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,9 @@ from retq_hub.manifest import (
     Basis,
     DataUse,
     Head,
+    Interval,
     Licence,
+    Measured,
     Pass,
     QueryManifest,
     Target,
@@ -123,6 +125,7 @@ def make_query(
     targets: int = 1,
     seed: int = 0,
     summary: str = "Marks what a random vector marks.",
+    measured: bool = True,
 ) -> Path:
     """Write a valid artifact with random vectors and give its folder."""
     basis = Basis(passes=(Pass(size_px=size_px, tiles=1, layers=layers),), norm=True)
@@ -133,15 +136,16 @@ def make_query(
     image = Image.fromarray(probe.probe_image(size_px))
     tokens = assemble(backbone.tokens(image, plan([basis]))[0], basis)
     positions = np.arange(0, len(tokens), 3, dtype=np.int32)
+    manifest = _manifest(name, version, summary, targets, backbone, basis)
     artifact.write(
         folder,
-        manifest=_manifest(name, version, summary, targets, backbone, basis),
+        manifest=replace(manifest, metrics=(_measured(),) if measured else ()),
         vector=vector.numpy(),
         bias=bias.numpy(),
         golden=Golden(
             positions=positions,
             tokens=tokens[positions].numpy(),
-            logits=logit_map(tokens[None], vector, bias)[0].numpy(),
+            logits=logit_map(tokens[None], vector, bias)[0].contiguous().numpy(),
         ),
         card=f"# {name}\n",
     )
@@ -201,4 +205,18 @@ def _manifest(
         intended_use="Tests.",
         limits="It marks nothing in particular.",
         files={},
+    )
+
+
+def _measured() -> Measured:
+    names = ("auroc", "auprc", "dice", "iou", "dice_at_0.5", "iou_at_0.5")
+    return Measured(
+        dataset="nothing",
+        split="test",
+        split_digest="0" * 64,
+        target="t0",
+        n_images=1,
+        size_px=64,
+        threshold=0.5,
+        values={name: Interval(mean=0.5, min=0.25, max=0.75, ci95=(0.3, 0.7)) for name in names},
     )

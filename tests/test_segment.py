@@ -1,0 +1,137 @@
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from eyes import draw, make_folders
+from PIL import Image
+
+from retq_hub.errors import NotFoundError
+from retq_hub.pipeline import Pipeline
+from retq_hub.segment import Options, find_images, segment
+
+
+@pytest.fixture
+def pipeline(
+    tmp_path: Path, cache: Path, registry_folder: Path, make_query: Callable[..., Path]
+) -> Pipeline:
+    two = make_query(tmp_path / "two", name="two", targets=2, layers=(0, 2), seed=3)
+    return Pipeline.from_pretrained(["tiny-disc", two])
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return make_folders(tmp_path / "data", 3)[0]
+
+
+def test_masks_have_the_size_of_their_image_and_equal_the_pipeline(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = segment(pipeline, find_images([str(images)]), out)
+    assert (done.done, done.skipped, len(done.rows)) == (3, 0, 9)
+    mask = np.asarray(Image.open(out / "eye1_tiny-disc_mask.png"))
+    found = pipeline(images / "eye1.png")["tiny-disc"]
+    assert mask.shape == (96, 120)
+    assert set(np.unique(mask)) <= {0, 255}
+    assert ((mask == 255) == found.mask).all()
+    assert (out / "eye1_two_t0_mask.png").is_file()
+    assert Image.open(out / "eye1_overlay.jpg").width >= 120
+
+
+@pytest.mark.parametrize("kind", ["npy", "png"])
+def test_probabilities_are_written_on_request(
+    kind: str, pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    options = Options(probability=kind, overlays=False)
+    segment(pipeline, find_images([str(images / "eye0.png")]), tmp_path / "out", options=options)
+    path = tmp_path / f"out/eye0_tiny-disc_probability.{kind}"
+    stored = np.load(path) if kind == "npy" else np.asarray(Image.open(path)) / 65535
+    wanted = pipeline(images / "eye0.png")["tiny-disc"].probability
+    assert np.abs(stored - wanted).max() < 1e-4
+    assert not list((tmp_path / "out").glob("*overlay*"))
+
+
+def test_csv_and_jsonl_say_the_same(pipeline: Pipeline, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    segment(pipeline, find_images([str(images)]), out)
+    with (out / "summary.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    lines = [json.loads(line) for line in (out / "summary.jsonl").read_text().splitlines()]
+    assert [row["mask"] for row in table] == [line["mask"] for line in lines]
+    assert all(0 <= float(row["area"]) <= 1 for row in table)
+
+
+def test_the_centroid_is_that_of_the_largest_component(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    done = segment(pipeline, find_images([str(images)]), tmp_path / "out")
+    for row in done.rows:
+        mask = np.asarray(Image.open(tmp_path / "out" / row.mask)) > 0
+        if not mask.any():
+            assert row.centroid_x is None
+            continue
+        from scipy import ndimage
+
+        labels, _ = ndimage.label(mask, np.ones((3, 3)))
+        largest = labels == np.bincount(labels[mask]).argmax()
+        y, x = ndimage.center_of_mass(largest)
+        assert (row.centroid_x, row.centroid_y) == pytest.approx((x, y), abs=0.06)
+
+
+def test_a_second_run_does_only_what_is_missing(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    out, jobs = tmp_path / "out", find_images([str(images)])
+    segment(pipeline, jobs, out)
+    (out / "eye2_tiny-disc_mask.png").unlink()
+    journal = out / "summary.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(True)[3:]) + '{"image": "cut')
+    again = segment(pipeline, jobs, out)
+    assert (again.done, again.skipped) == (2, 1)
+    assert len(again.rows) == 9
+    assert segment(pipeline, jobs, out).done == 0
+    assert segment(pipeline, jobs, out, options=Options(force=True)).done == 3
+
+
+def test_another_query_of_the_same_name_is_done_again(
+    pipeline: Pipeline, images: Path, tmp_path: Path, make_query: Callable[..., Path]
+) -> None:
+    jobs = find_images([str(images)])
+    segment(pipeline, jobs, tmp_path / "out")
+    other = make_query(tmp_path / "other", name="tiny-disc", version="2.0.0", seed=9)
+    changed = Pipeline.from_pretrained([other], backbone=pipeline.backbone)
+    assert segment(changed, jobs, tmp_path / "out").done == 3
+
+
+def test_bad_images_do_not_stop_the_good_ones(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    (images / "broken.png").write_bytes((images / "eye0.png").read_bytes()[:200])
+    (images / "text.jpg").write_text("no image")
+    done = segment(pipeline, find_images([str(images)]), tmp_path / "out")
+    assert done.done == 3
+    assert {Path(name).name for name in done.failed} == {"broken.png", "text.jpg"}
+    assert all("\n" not in str(error) and error.hint for error in done.failed.values())
+
+
+def test_names_are_kept_apart(tmp_path: Path, pipeline: Pipeline) -> None:
+    folder = tmp_path / "in"
+    (folder / "left").mkdir(parents=True)
+    image, _ = draw(0)
+    for name in ("eye.png", "eye.jpg", "left/eye.png"):
+        image.save(folder / name)
+    stems = {job.stem for job in find_images([str(folder)])}
+    assert stems == {"eye.png", "eye.jpg", "left/eye"}
+    done = segment(pipeline, find_images([str(folder)]), tmp_path / "out")
+    assert len({row.mask for row in done.rows}) == 9
+    assert (tmp_path / "out/left/eye_overlay.jpg").is_file()
+
+
+def test_patterns_are_expanded_and_missing_files_named(images: Path) -> None:
+    assert len(find_images([str(images / "eye[01].png")])) == 2
+    for wrong in (images / "nothing.png", images / "*.bmp"):
+        with pytest.raises(NotFoundError, match="there is no image"):
+            find_images([str(wrong)])
