@@ -96,7 +96,20 @@ def read_manifest(folder: Path) -> QueryManifest:
         )
     document = schema.read_json(path)
     schema.check(document, schema.QUERY, subject=str(path))
-    return from_json(document, QueryManifest)
+    return _manifest(document, path)
+
+
+def _manifest(document: Any, path: Path) -> QueryManifest:  # noqa: ANN401 - any JSON value
+    """Refuse what the schema lets pass and no digest can hold: huge integers, lone surrogates."""
+    try:
+        manifest = from_json(document, QueryManifest)
+        assert manifest.digest
+    except ValueError as error:
+        line = str(error).splitlines()[0]
+        raise ManifestError(
+            str(path), [Finding(where="", what=line)], hint="get the artifact again"
+        ) from error
+    return manifest
 
 
 def read(folder: Path) -> Artifact:
@@ -145,11 +158,14 @@ def findings(folder: Path) -> list[Finding]:
     found = [*_sense_findings(manifest)]
     if not (folder / CARD).is_file():
         found.append(Finding(where=CARD, what="is missing"))
+    tensors = {}
     for name in (QUERY, GOLDEN):
         try:
-            _tensors(folder, name, manifest)
+            tensors[name] = _tensors(folder, name, manifest)
         except IntegrityError as error:
             found.append(Finding(where=name, what=error.found))
+    if len(tensors) == 2:
+        found += _shape_findings(manifest, tensors[QUERY], tensors[GOLDEN])
     if not found:
         try:
             read(folder)
@@ -243,10 +259,17 @@ def _tensors(folder: Path, name: str, manifest: QueryManifest) -> "Mapping[str, 
     path = folder / name
     try:
         if path.stat().st_size > _MAX_TENSOR_BYTES:
-            raise IntegrityError(f"{path} is larger than 256 MiB, a query is not")
+            raise IntegrityError(
+                f"{path} is larger than 256 MiB, a query is not", hint="get the artifact again"
+            )
         blob = path.read_bytes()
     except FileNotFoundError as error:
         raise IntegrityError(f"{path} is missing", hint="get the artifact again") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise IntegrityError(
+            f"{path} cannot be read ({reason})", hint="get the artifact again"
+        ) from error
     digest = bytes_digest(blob)
     if digest != manifest.files[name].sha256:
         raise DigestMismatch(
@@ -255,10 +278,23 @@ def _tensors(folder: Path, name: str, manifest: QueryManifest) -> "Mapping[str, 
             actual=digest,
             hint="get the artifact again",
         )
+    if len(blob) != manifest.files[name].size:
+        raise IntegrityError(
+            f"{path} has a size of {len(blob)} bytes, its manifest says "
+            f"{manifest.files[name].size}",
+            hint="get the artifact again",
+        )
     try:
         return load(blob)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise IntegrityError(f"{path} is no safetensors file: {error}") from error
+    except KeyError as error:
+        raise IntegrityError(
+            f"{path} is no safetensors file of a query: it has tensors of type {error}",
+            hint="get the artifact again",
+        ) from error
+    except (SafetensorError, ValueError) as error:
+        raise IntegrityError(
+            f"{path} is no safetensors file: {error}", hint="get the artifact again"
+        ) from error
 
 
 def _shape_findings(

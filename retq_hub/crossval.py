@@ -52,20 +52,23 @@ class Choice:
 
 
 def folds(digests: Sequence[str], *, seed: int, count: int = N_FOLDS) -> list[list[int]]:
-    """Deal images into folds by their content, whatever their order and names.
+    """Deal images into folds by their content, whatever their order and names; twins stay together.
 
     Args:
         digests: One digest an image.
         seed: Another seed deals them otherwise.
-        count: Number of folds; no more than there are images.
+        count: Number of folds; no more than there are different images.
 
     Returns:
         For each fold the numbers of its images.
     """
     keys = [hashlib.sha256(f"{seed}/{digest}".encode()).digest() for digest in digests]
-    order = sorted(range(len(keys)), key=lambda number: keys[number])
-    count = min(count, len(order))
-    return [sorted(order[start::count]) for start in range(count)]
+    rank = {key: number for number, key in enumerate(sorted(set(keys)))}
+    count = min(count, len(rank))
+    return [
+        [number for number, key in enumerate(keys) if rank[key] % count == fold]
+        for fold in range(count)
+    ]
 
 
 def coarse_fit(tokens: Tensor, masks: Tensor, l2: float) -> tuple[Objective, Fit]:

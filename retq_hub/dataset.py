@@ -4,13 +4,14 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retq_hub.digest import file_digest, json_digest
-from retq_hub.errors import DatasetError, RetqError
+from retq_hub.errors import DatasetError, ImageError, MaskError, RetqError
 from retq_hub.images import area_mask, decode, read_mask
 from retq_hub.manifest import Licence, Target
 from retq_hub.progress import Progress
@@ -38,12 +39,12 @@ class Sample:
     @cached_property
     def image_digest(self) -> str:
         """SHA-256 of the image's file."""
-        return file_digest(self.image)
+        return _digest(self.image, ImageError)
 
     @cached_property
     def mask_digests(self) -> list[str]:
         """SHA-256 of each mask's file, sorted."""
-        return sorted(file_digest(path) for path in self.masks)
+        return sorted(_digest(path, MaskError) for path in self.masks)
 
     def mask(self, size_px: int) -> NDArray[np.bool_]:
         """Give the mask on a square, through a cache on disk.
@@ -63,8 +64,10 @@ class Sample:
             packed = np.load(path)
         except (OSError, ValueError, EOFError):
             packed = np.packbits(area_mask(self._union(), size_px))
-            with whole_file(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, packed)
+            stream = BytesIO()
+            np.save(stream, packed)
+            with whole_file(path) as temporary:
+                temporary.write_bytes(stream.getvalue())
         return np.unpackbits(packed, count=size_px**2).reshape(size_px, size_px).astype(bool)
 
     def _union(self) -> NDArray[np.bool_]:
@@ -131,6 +134,14 @@ class Dataset:
         return np.stack(found)
 
 
+def _digest(path: Path, kind: type[RetqError]) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise kind(f"{path} cannot be read ({reason})", hint="check the path") from error
+
+
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV whose first line names its columns.
 
@@ -152,7 +163,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                 )
             return [{key: value or "" for key, value in row.items() if key} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} cannot be read as CSV ({error})") from error
+        raise DatasetError(
+            f"{path} cannot be read as CSV ({error})", hint="save it as CSV in UTF-8"
+        ) from error
 
 
 def check_files(samples: Sequence[Sample], origin: Path) -> None:

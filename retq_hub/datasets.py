@@ -5,6 +5,7 @@ columns image, mask, split.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -103,9 +104,11 @@ def from_csv(path: Path, *, target: str, split: str, name: str) -> Dataset:
     rows = read_rows(path, ("image", "mask"))
     if split != "all" and rows and "split" not in rows[0]:
         raise DatasetError(f"{path} has no column 'split'", hint="add one, or use --split all")
+    twins = Counter(Path(row["image"]).stem for row in rows)
     samples = tuple(
         Sample(
-            id=row.get("id") or Path(row["image"]).stem,
+            id=row.get("id")
+            or (row["image"] if twins[Path(row["image"]).stem] > 1 else Path(row["image"]).stem),
             image=path.parent / row["image"],
             masks=tuple(path.parent / one.strip() for one in row["mask"].split(";") if one.strip()),
             group=row.get("group") or row.get("camera") or "",

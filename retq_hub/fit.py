@@ -168,8 +168,8 @@ class Objective:
 
         A' W A couples a token with its eight neighbours only, so that it is applied by shifting.
         """
-        probability = self._logits(theta, image)[1].sigmoid_()
-        weight = probability * (1 - probability)
+        pixels = self._logits(theta, image)[1]
+        weight = pixels.sigmoid() * (-pixels).sigmoid()
         coupling = {
             (down, right): self._pairs[down].T @ weight @ self._pairs[right]
             for down in (0, 1)

@@ -3,6 +3,7 @@
 Images leave here as upright 8-bit RGB; masks as booleans. Nothing here knows a backbone.
 """
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,16 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 MAX_SIDE_PX = 20_000
 MAX_PIXELS = 170_000_000
 
+_DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    OverflowError,
+    LookupError,
+    TypeError,
+    struct.error,
+)
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -59,6 +70,8 @@ def decode(source: ImageLike) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
+        with _decoding(Path("the image"), ImageError):
+            source.load()
         return _to_rgb(source, "the image")
     return _to_rgb(_load(Path(source), ImageError), str(source))
 
@@ -150,7 +163,9 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
 
 
@@ -166,10 +181,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 def _load(path: Path, kind: type[RetqError]) -> Image.Image:
     """Open and decode a file within the limits, or say in one line why not."""
-    with _decoding(path, kind):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_FORMATS)
+    with _decoding(path, kind), path.open("rb") as stream:
+        image = Image.open(stream, formats=_FORMATS)
         if max(image.size) > MAX_SIDE_PX or image.width * image.height > MAX_PIXELS:
             raise kind(
                 f"{path} is {image.width} x {image.height} pixels, at most {MAX_SIDE_PX} a side "
@@ -182,6 +195,7 @@ def _load(path: Path, kind: type[RetqError]) -> Image.Image:
                 hint="save the frame you mean as a file of its own",
             )
         image.load()
+        image.getexif()
         return image
     raise AssertionError("unreachable")
 
@@ -193,18 +207,20 @@ def _decoding(path: Path, kind: type[RetqError]) -> Iterator[None]:
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise kind(f"{path} is empty (0 bytes)", hint="get the file again")
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except FileNotFoundError as error:
         raise kind(f"there is no file {path}", hint="check the path") from error
     except IsADirectoryError as error:
-        raise kind(f"{path} is a folder, a file is expected") from error
+        raise kind(f"{path} is a folder, a file is expected", hint="name an image") from error
     except UnidentifiedImageError as error:
         raise kind(f"{path} is no {formats} image", hint="convert it, or get it again") from error
     except Image.DecompressionBombError as error:
         raise kind(
             f"{path} has more than {MAX_PIXELS // 10**6} million pixels", hint="scale it down first"
         ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
+    except _DECODER_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise kind(
             f"{path} cannot be decoded ({reason})", hint="it may be cut short: get it again"
@@ -224,8 +240,12 @@ def _is_stack(image: Image.Image) -> bool:
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if 0 in image.size:
-        raise ImageError(f"{name} is {image.width} x {image.height} pixels: nothing to see")
-    upright = ImageOps.exif_transpose(image)
+        raise ImageError(
+            f"{name} is {image.width} x {image.height} pixels: nothing to see",
+            hint="give another image",
+        )
+    with _decoding(Path(name), ImageError):
+        upright = ImageOps.exif_transpose(image)
     if upright.mode == "RGB":
         return upright
     if upright.mode.startswith("I") or upright.mode == "F":
@@ -254,11 +274,14 @@ def _mask_values(image: Image.Image) -> NDArray[np.uint16]:
     """Give one number a pixel, 0 for background."""
     if image.mode == "P":
         indices = np.asarray(image).astype(np.uint16)
-        if indices.max() <= 1:
+        if indices.max() <= 1 or 2 < len(np.unique(indices)) <= 16:
             return indices
         image = image.convert("RGB")
     if image.mode == "1" or image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
     colours: NDArray[np.uint8] = np.asarray(image.convert("RGB"))
     brightest: NDArray[np.uint8] = colours.max(axis=2)
     return brightest.astype(np.uint16)

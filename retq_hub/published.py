@@ -74,6 +74,12 @@ def _idrid(folder: Path, target: str, split: str) -> Dataset:
     for part, name in _IDRID_SPLITS.items():
         if split not in ("all", part):
             continue
+        for kind in kinds:
+            if not (truths / name / _IDRID_FOLDERS[kind][0]).is_dir():
+                raise DatasetError(
+                    f"{folder} is not complete: it has no {name}/{_IDRID_FOLDERS[kind][0]}",
+                    hint="unpack the archive again",
+                )
         for image in sorted((pictures / name).glob("IDRiD_*.jpg")):
             places = [(truths / name / _IDRID_FOLDERS[kind][0], kind) for kind in kinds]
             files = [

@@ -1,6 +1,7 @@
 """The JSON Schemas: load them, and collect everything in a document that breaks them."""
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,13 @@ def findings(document: Any, schema: str) -> list[Finding]:  # noqa: ANN401 - any
         The findings in the order of their place in the document; empty if it is valid.
     """
     errors = sorted(_validator(schema).iter_errors(document), key=lambda error: error.json_path)
-    return [
-        Finding(where="/".join(map(str, error.absolute_path)) or "(top level)", what=_line(error))
-        for error in errors
-    ]
+    return [Finding(where=_place(error) or "(top level)", what=_line(error)) for error in errors]
+
+
+def _place(error: Any) -> str:  # noqa: ANN401 - jsonschema's ValidationError, imported lazily
+    """Give the JSON path; a name with control characters, which may come from outside, quoted."""
+    steps = (str(step) for step in error.absolute_path)
+    return "/".join(step if step.isprintable() else repr(step) for step in steps)
 
 
 def _line(error: Any) -> str:  # noqa: ANN401 - jsonschema's ValidationError, imported lazily
@@ -73,15 +77,33 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     """
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ManifestError(str(path), [Finding(where="", what="is larger than 64 MiB")])
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+            raise ManifestError(
+                str(path), [Finding(where="", what="is larger than 64 MiB")], hint="get it again"
+            )
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {path}") from error
+        raise NotFoundError(f"there is no file {path}", hint="check the path") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ManifestError(
+            str(path),
+            [Finding(where="", what=f"cannot be read ({reason})")],
+            hint="check the path and its permissions",
+        ) from error
     except (ValueError, RecursionError) as error:
         line = str(error).splitlines()[0]
         raise ManifestError(
             str(path), [Finding(where="", what=f"is not JSON ({line})")], hint="get it again"
         ) from error
+    return document
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large")
+    return number
 
 
 def _no_constant(name: str) -> None:

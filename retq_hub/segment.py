@@ -30,6 +30,10 @@ _COMPONENT_PX = 1024
 """Longer side at which the largest component is looked for."""
 
 
+Key = tuple[str, str, str]
+"""Image, query and target: what makes a line of the summary."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """An image to segment, and the name its files begin with, relative to the output folder."""
@@ -178,7 +182,7 @@ def segment(
         except ImageError as error:
             failed[str(job.image)] = error
             continue
-        rows.update({(row.image, row.query): row for row in found})
+        rows.update({_key(row): row for row in found})
         with storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(asdict(row)) + "\n" for row in found)
     if rows:
@@ -285,7 +289,7 @@ _SAVING: dict[str, dict[str, Any]] = {
 
 def _is_done(
     job: Job,
-    rows: dict[tuple[str, str], Row],
+    rows: dict[Key, Row],
     pipeline: Pipeline,
     output: Path,
     options: Options,
@@ -293,26 +297,32 @@ def _is_done(
     """Whether an earlier run has segmented this image with these very queries."""
     wanted = [f"{job.stem}_overlay.jpg"] if options.overlays else []
     for name, query in pipeline.queries.items():
-        row = rows.get((str(job.image), name))
-        if row is None or row.digest != query.manifest.digest:
-            return False
-        wanted.append(row.mask)
-        if options.probability:
-            wanted.append(row.mask.replace("_mask.png", f"_probability.{options.probability}"))
+        for target in query.manifest.targets:
+            row = rows.get((str(job.image), name, target.name))
+            if row is None or row.digest != query.manifest.digest:
+                return False
+            wanted.append(row.mask)
+            if options.probability:
+                stem = row.mask.removesuffix("_mask.png")
+                wanted.append(f"{stem}_probability.{options.probability}")
     return all((output / file).is_file() for file in wanted)
 
 
-def _journal(path: Path) -> dict[tuple[str, str], Row]:
+def _journal(path: Path) -> dict[Key, Row]:
     """Read what earlier runs did; a line that was cut is left out."""
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[Key, Row] = {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         try:
             row = Row(**json.loads(line))
         except (ValueError, TypeError):
             continue
-        rows[row.image, row.query] = row
+        rows[_key(row)] = row
     return rows
+
+
+def _key(row: Row) -> Key:
+    return row.image, row.query, row.target
 
 
 def _csv(rows: Iterable[Row]) -> str:

@@ -267,7 +267,7 @@ def _candidates(recipe: Recipe, backbone: LazyBackbone) -> tuple[int, ...]:
 
 
 def _check_enough(dataset: Dataset, masks: Tensor) -> None:
-    if len(dataset.samples) < 2:
+    if len({sample.image_digest for sample in dataset.samples}) < 2:
         raise DatasetError(
             f"{dataset.title} has one image in split {dataset.split}, at least 2 are needed",
             hint="a query learned from one image cannot be checked",

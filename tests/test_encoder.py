@@ -10,7 +10,7 @@ from torch import Tensor
 
 from retq_hub.encoder import Encoder, expected_shapes
 from retq_hub.errors import CheckpointError, UsageError
-from retq_hub.manifest import BackboneSpec, PositionEmbedding
+from retq_hub.manifest import PositionEmbedding
 
 DEPTH = 3
 
@@ -137,9 +137,11 @@ def test_expected_shapes_are_those_of_timms_model(tiny):
 
 
 def test_a_state_dict_of_another_architecture_is_refused(tiny):
-    args = {**tiny.spec.architecture.args, "depth": 4}
-    deeper: BackboneSpec = replace(
-        tiny.spec, architecture=replace(tiny.spec.architecture, args=args)
+    spec = tiny.spec
+    deeper = replace(
+        spec,
+        architecture=replace(spec.architecture, args={**spec.architecture.args, "depth": 4}),
+        tokens=replace(spec.tokens, layers=4),
     )
     with pytest.raises(CheckpointError, match=r"does not fit tiny-vit .*12 extra \(blocks\.3"):
         Encoder(spec=tiny.spec, state=random_state(deeper))

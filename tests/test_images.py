@@ -14,7 +14,6 @@ from support_core import assert_clear, blob_mask, fundus
 
 from retq_hub.errors import ImageError, MaskError
 from retq_hub.images import (
-    MAX_SIDE_PX,
     area_mask,
     decode,
     image_files,

@@ -1,6 +1,5 @@
 """Queries: loaded and verified, applied, written back byte by byte."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,22 +59,6 @@ def test_changing_a_loaded_vector_does_not_change_what_is_saved(folder, tmp_path
     copy = query.save(tmp_path / "copy")
     assert artifact.findings(copy) == []
     assert (copy / artifact.QUERY).read_bytes() == (folder / artifact.QUERY).read_bytes()
-
-
-def test_arrays_in_any_memory_order_are_written_as_they_read(folder, tmp_path):
-    found = artifact.read(folder)
-    golden = replace(found.golden, logits=np.asfortranarray(found.golden.logits))
-    vector = np.asfortranarray(found.vector)
-    artifact.write(
-        tmp_path / "copy",
-        manifest=found.manifest,
-        vector=vector,
-        bias=found.bias,
-        golden=golden,
-        card="",
-    )
-    assert artifact.findings(tmp_path / "copy") == []
-    np.testing.assert_array_equal(artifact.read(tmp_path / "copy").vector, found.vector)
 
 
 def test_a_query_without_a_card_can_still_be_used(folder):

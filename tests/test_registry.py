@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -281,10 +280,3 @@ def test_a_backbone_spec_that_breaks_its_schema_is_refused(tiny, tmp_path):
     write_json(tmp_path / "broken.json", document)
     with pytest.raises(ManifestError, match=r"broken\.json: 2 findings"):
         registry.backbone_spec(str(tmp_path / "broken.json"))
-
-
-def test_an_entry_knows_its_folder(registry_folder):
-    entry = registry.find("tiny-spot")
-    assert entry.folder == registry_folder / "queries" / "tiny-spot" / "0.1.0"
-    moved = replace(entry, registry=Path("elsewhere"))
-    assert moved.folder == Path("elsewhere/queries/tiny-spot/0.1.0")

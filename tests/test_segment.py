@@ -26,19 +26,24 @@ def images(tmp_path: Path) -> Path:
     return make_folders(tmp_path / "data", 3)[0]
 
 
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def test_masks_have_the_size_of_their_image_and_equal_the_pipeline(
     pipeline: Pipeline, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     done = segment(pipeline, find_images([str(images)]), out)
     assert (done.done, done.skipped, len(done.rows)) == (3, 0, 9)
-    mask = np.asarray(Image.open(out / "eye1_tiny-disc_mask.png"))
+    mask = pixels(out / "eye1_tiny-disc_mask.png")
     found = pipeline(images / "eye1.png")["tiny-disc"]
     assert mask.shape == (96, 120)
     assert set(np.unique(mask)) <= {0, 255}
     assert ((mask == 255) == found.mask).all()
     assert (out / "eye1_two_t0_mask.png").is_file()
-    assert Image.open(out / "eye1_overlay.jpg").width >= 120
+    assert pixels(out / "eye1_overlay.jpg").shape[1] >= 120
 
 
 @pytest.mark.parametrize("kind", ["npy", "png"])
@@ -48,7 +53,7 @@ def test_probabilities_are_written_on_request(
     options = Options(probability=kind, overlays=False)
     segment(pipeline, find_images([str(images / "eye0.png")]), tmp_path / "out", options=options)
     path = tmp_path / f"out/eye0_tiny-disc_probability.{kind}"
-    stored = np.load(path) if kind == "npy" else np.asarray(Image.open(path)) / 65535
+    stored = np.load(path) if kind == "npy" else pixels(path) / 65535
     wanted = pipeline(images / "eye0.png")["tiny-disc"].probability
     assert np.abs(stored - wanted).max() < 1e-4
     assert not list((tmp_path / "out").glob("*overlay*"))
@@ -69,7 +74,7 @@ def test_the_centroid_is_that_of_the_largest_component(
 ) -> None:
     done = segment(pipeline, find_images([str(images)]), tmp_path / "out")
     for row in done.rows:
-        mask = np.asarray(Image.open(tmp_path / "out" / row.mask)) > 0
+        mask = pixels(tmp_path / "out" / row.mask) > 0
         if not mask.any():
             assert row.centroid_x is None
             continue

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from retq_hub import probe, registry, weights
 from retq_hub.backbone import Backbone, PassKey
-from retq_hub.errors import CheckpointError, DigestMismatch, NotFoundError, RetqError
+from retq_hub.errors import CheckpointError, DigestMismatch, RetqError
 from retq_hub.manifest import BackboneSpec
 from retq_hub.progress import Silent
 
@@ -237,11 +237,6 @@ def test_cached_weights_other_than_the_pinned_ones_are_fetched_again(tiny, tmp_p
     path = save(tiny.state, tmp_path / "w.pth")
     pinned = write_spec(tmp_path, source=path, weights_digest=tiny.backbone.weights_digest)
     assert ensure(pinned).digest == tiny.backbone.weights_digest
-
-
-def test_no_file_at_the_given_place_is_an_error_without_traces(tiny, tmp_path, cache):
-    with pytest.raises(NotFoundError, match=r"absent\.pth"):
-        ensure(tiny.path, file=tmp_path / "absent.pth")
 
 
 def cut_off(blob: bytes) -> bytes:

@@ -1,0 +1,93 @@
+"""The documents' code blocks run, and what they say of commands is what the commands say."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from eyes import make_csv
+
+from retq_hub import errors
+from retq_hub.cli.app import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out as the documents assume, with a `retq` on the path."""
+    folder = tmp_path_factory.mktemp("stranger")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    make_csv(folder / "my", 8).rename(folder / "my/eyes.csv")
+    (folder / "my/masks").rename(folder / "my/all-masks")
+    (folder / "my/masks").mkdir()
+    for path in (folder / "my/all-masks").iterdir():
+        path.rename(folder / "my/masks" / path.name)
+    shutil.rmtree(folder / "my/all-masks")
+    shutil.copytree(folder / "my/images", folder / "new")
+    return folder
+
+
+def run(command: list[str], folder: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "RETQ_CACHE": os.environ.get("RETQ_TEST_CACHE", "")}
+    if not environment["RETQ_CACHE"]:
+        del environment["RETQ_CACHE"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+def test_shell_blocks_run(name: str, stranger: Path) -> None:
+    for block in blocks(ROOT / name, "sh"):
+        lines = [line for line in block.splitlines() if not line.startswith("make ")]
+        published = [line for line in lines if "--dataset" in line]
+        rest = [line for line in lines if line not in published]
+        run(["bash", "-euc", "\n".join(rest)], stranger)
+
+
+@pytest.mark.slow
+def test_python_blocks_run(stranger: Path) -> None:
+    for path in DOCS:
+        for block in blocks(path, "python"):
+            run([sys.executable, "-W", "error", "-c", block], stranger)
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text()
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), target
+
+
+def test_cli_page_is_what_the_commands_say() -> None:
+    page = (ROOT / "docs/cli.md").read_text()
+    context = click.Context(cli, info_name="retq")
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert f"## `retq {name}`" in page, name
+        subcommands = command.commands.values() if isinstance(command, click.Group) else [command]
+        for one in subcommands:
+            for parameter in one.params:
+                for option in (*parameter.opts, *parameter.secondary_opts):
+                    assert not option.startswith("--") or f"`{option}" in page, (name, option)
+
+
+def test_exit_codes_are_documented() -> None:
+    page = (ROOT / "docs/cli.md").read_text()
+    kinds = [getattr(errors, name) for name in errors.__all__]
+    codes = {
+        kind.exit_code for kind in kinds if isinstance(kind, type) and hasattr(kind, "exit_code")
+    }
+    assert all(f"| {code} |" in page for code in codes | {0})

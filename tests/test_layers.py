@@ -1,0 +1,121 @@
+"""Imports point down only: a module may import from the lines above its own, and nothing else."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import retq_hub
+
+PACKAGE = Path(retq_hub.__file__).parent
+
+LINES: list[set[str]] = [
+    {"retq_hub"},
+    {"errors"},
+    {"digest", "embedded", "heads", "progress", "storage"},
+    {"fit", "hub", "manifest", "schema"},
+    {"artifact", "card", "checkpoint", "crossval", "encoder", "images", "markup", "metrics"}
+    | {"onnx_dinov2", "probe"},
+    {"dataset", "registry"},
+    {"published", "query", "weights"},
+    {"backbone", "datasets"},
+    {"features", "pipeline", "validation"},
+    {"evaluation", "overlay"},
+    {"report", "segment", "training"},
+    {"demo"},
+    {"cli.console", "cli.options"},
+    {"cli.backbones", "cli.demo", "cli.doctor", "cli.evaluate", "cli.index", "cli.registry"}
+    | {"cli.segment", "cli.train", "cli.validate"},
+    {"cli.app"},
+    {"cli"},
+    {"cli.__main__"},
+]
+"""The package itself holds the version and names that are loaded on first use."""
+
+
+def name_of(path: Path) -> str:
+    """Name a module without the package: ``registry``, ``cli.app``, ``cli``, ``retq_hub``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or "retq_hub"
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Give all that a module imports, at its top or in its functions, with the package's name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(path: Path) -> set[str]:
+    """Give the modules of the package that a module imports."""
+    found = set()
+    for full in imported(path):
+        if full == "retq_hub" or full.startswith("retq_hub."):
+            name = full.removeprefix("retq_hub").removeprefix(".")
+            while name not in MODULES:
+                name = name.rpartition(".")[0] or "retq_hub"
+            found.add(name)
+    return found
+
+
+GRAPH = {name: ours(path) for name, path in MODULES.items()}
+GRAPH["retq_hub"] = set()
+
+
+def test_every_module_stands_in_exactly_one_line():
+    listed = sorted(name for line in LINES for name in line)
+    assert listed == sorted(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_imports_only_from_the_lines_above_its_own(name):
+    above: set[str] = set()
+    for line in LINES:
+        if name in line:
+            break
+        above |= line
+    assert GRAPH[name] - above == set()
+
+
+def test_there_are_no_cycles():
+    remaining = {name: set(needs) for name, needs in GRAPH.items()}
+    while free := {name for name, needs in remaining.items() if not needs & remaining.keys()}:
+        remaining = {name: needs for name, needs in remaining.items() if name not in free}
+    assert remaining == {}
+
+
+def test_the_package_itself_imports_nothing_of_its_own_when_it_is_imported():
+    loaded = "import sys, retq_hub; print([name for name in sys.modules if 'retq_hub.' in name])"
+    assert run(loaded) == "[]"
+
+
+@pytest.mark.parametrize("module", ["", ".registry", ".artifact", ".schema", ".hub", ".cli.app"])
+def test_it_starts_without_torch(module):
+    script = f"import sys, retq_hub{module}; print('torch' in sys.modules)"
+    assert run(script) == "False"
+
+
+def test_only_hub_imports_the_hubs_client():
+    users = {
+        name
+        for name, path in MODULES.items()
+        if any(one.split(".")[0] == "huggingface_hub" for one in imported(path))
+    }
+    assert users == {"hub"}
+
+
+def run(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
