@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from retq_hub import registry
-from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.console import BarProgress, print_facts, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed, Finding
 from retq_hub.manifest import BackboneSpec, Source, to_json
@@ -37,7 +37,8 @@ def list_command(as_json: bool) -> None:
         )
         for spec in specs
     ]
-    print_table(("id", "weights", "input", "grid", "layers", "licence"), rows)
+    columns = ("id", "weights", "input", "grid", "layers", "licence")
+    print_table(columns, rows, wrap="licence")
 
 
 @backbones_command.command("info")
@@ -65,7 +66,7 @@ def info_command(name: str, as_json: bool) -> None:
         ("citation", spec.citation or "-"),
         ("weights", "here" if registry.has_weights(spec) else "not fetched yet"),
     ]
-    print_table(("", ""), rows)
+    print_facts(rows)
 
 
 @backbones_command.command("fetch")

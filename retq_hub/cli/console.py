@@ -3,12 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, TypeVar
 
 import click
 
-__all__ = ["BarProgress", "print_json", "print_table"]
+__all__ = ["BarProgress", "print_facts", "print_json", "print_table"]
 
 T = TypeVar("T")
 
@@ -20,19 +20,38 @@ def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, right: int = 0) -> None:
-    """Print a table that fits the terminal; the last ``right`` columns are aligned right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, wrap: str = "", right: int = 0
+) -> None:
+    """Print a table that fits the terminal.
+
+    Args:
+        columns: The headings.
+        rows: The cells.
+        wrap: The column whose cells may take several lines; the others keep to one.
+        right: So many of the last columns are aligned right.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    names = list(columns)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for number, name in enumerate(names):
-        numeric = number >= len(names) - right
-        table.add_column(
-            name, justify="right" if numeric else "left", no_wrap=numeric or number == 0
-        )
+    for number, name in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if number >= len(columns) - right else "left"
+        table.add_column(name, justify=justify, no_wrap=name != wrap, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def print_facts(rows: Iterable[tuple[str, str]]) -> None:
+    """Print what is known of one thing: a word, and what there is to say."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(highlight=False, markup=False).print(table)

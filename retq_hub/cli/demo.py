@@ -28,6 +28,6 @@ def demo_command(output: Path, image: Path | None) -> None:
         (row.query, row.target, f"{row.area:.2%}", f"{row.max_probability:.3f}")
         for row in done.rows
     ]
-    print_table(("query", "marks", "area", "highest probability"), rows, right=2)
+    print_table(("query", "marks", "area", "highest probability"), rows, wrap="marks", right=2)
     click.echo(f"\nOpen {done.report} in a browser.")
     click.echo("Research software, not a medical device: not for diagnosis.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from retq_hub import registry
-from retq_hub.cli.console import print_json, print_table
+from retq_hub.cli.console import print_facts, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.manifest import to_json
 
@@ -48,7 +48,11 @@ def info_command(name: str, as_json: bool) -> None:
         ("marks", ", ".join(target.label for target in manifest.targets)),
         ("summary", manifest.summary),
         ("backbone", f"{manifest.backbone.id}, weights {manifest.backbone.weights_digest[:12]}"),
-        ("reads", f"layers {', '.join(map(str, manifest.basis.layers))}"),
+        (
+            "reads",
+            f"layers {', '.join(map(str, manifest.basis.layers))} of one pass at "
+            f"{manifest.basis.passes[0].size_px} px",
+        ),
         ("threshold", ", ".join(f"{value:g}" for value in manifest.head.thresholds)),
         *(
             ("trained on", f"{one.title}, {one.split}, {one.n_images} images")
@@ -66,7 +70,7 @@ def info_command(name: str, as_json: bool) -> None:
         ("digest", manifest.digest),
         ("note", NOT_A_DEVICE),
     ]
-    print_table(("", ""), rows)
+    print_facts(rows)
 
 
 @click.command("pull")
@@ -97,11 +101,10 @@ def _print(found: list[registry.Entry], as_json: bool) -> None:
             one.record.version + (" (yanked)" if one.record.yanked else ""),
             ", ".join(one.record.targets),
             one.record.backbone,
-            f"{one.record.floats}",
             "-" if one.record.auroc is None else f"{one.record.auroc:.4f}",
             "-" if one.record.dice is None else f"{one.record.dice:.4f}",
         )
         for one in found
     ]
-    columns = ("name", "version", "marks", "backbone", "floats", "AUROC", "Dice")
-    print_table(columns, rows, right=3)
+    columns = ("name", "version", "marks", "backbone", "AUROC", "Dice")
+    print_table(columns, rows, wrap="marks", right=2)

@@ -73,7 +73,8 @@ def segment_command(
             for row in done.rows[:_SHOWN]
         ]
         if rows:
-            print_table(("image", "query", "area", "highest probability"), rows, right=2)
+            columns = ("image", "query", "area", "highest probability")
+            print_table(columns, rows, wrap="image", right=2)
         more = f", the first {_SHOWN} rows are above" if len(done.rows) > _SHOWN else ""
         click.echo(
             f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{more}; "

@@ -25,6 +25,7 @@ TRAVERSALS = [
     "tiny-disc\n",
     "tiny-disc@1.0.0\n",
     "x" * 5000,
+    "./" + "x" * 5000,
     "//tiny-disc",
     "~nobody-here/tiny-disc",
 ]

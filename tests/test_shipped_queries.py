@@ -1,0 +1,61 @@
+"""The queries that ship with the package: intact, reproducible, and as good as they say."""
+
+from pathlib import Path
+
+import pytest
+
+from retq_hub import artifact, datasets, registry
+from retq_hub.backbone import Backbone
+from retq_hub.demo import QUERIES
+from retq_hub.embedded import REGISTRY
+from retq_hub.evaluation import evaluate
+from retq_hub.validation import validate
+
+SPLITS = {
+    "idrid-disc": ("idrid", "IDRiD", "disc"),
+    "idrid-lesions": ("idrid", "IDRiD", "lesions"),
+    "rop-ridge": ("hvdropdb", "HVDROPDB-RIDGE", "ridge"),
+}
+"""Data set, folder and target on whose test split each query was measured."""
+
+LEAST = {
+    "idrid-disc": {"auroc": 0.9998, "dice": 0.935},
+    "idrid-lesions": {"auroc": 0.915, "dice": 0.36},
+    "rop-ridge": {"auroc": 0.965, "dice": 0.46},
+}
+"""What a shipped query must reach on its test split."""
+
+FOLDERS = sorted(path.parent for path in REGISTRY.glob("queries/*/*/retq.json"))
+
+
+def test_the_index_is_in_step() -> None:
+    assert registry.index_findings(REGISTRY) == []
+    assert set(QUERIES) <= {one.record.name for one in registry.entries()}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: f"{path.parent.name}@{path.name}")
+def test_every_query_is_intact_and_reproduces(folder: Path, backbone: Backbone) -> None:
+    assert backbone.spec.id == artifact.read_manifest(folder).backbone.id
+    verdict = validate(folder, replay=True)
+    assert verdict.ok, verdict.findings
+    assert verdict.reproduces
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query_reads_one_pass_of_at_most_six_layers(name: str) -> None:
+    manifest = artifact.read_manifest(registry.locate(name))
+    assert len(manifest.basis.passes) == 1
+    assert len(manifest.basis.layers) <= (1 if name == "idrid-disc" else 6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUERIES)
+def test_figures_are_measured_again(name: str, data: Path) -> None:
+    dataset, folder, target = SPLITS[name]
+    split = datasets.open_dataset(dataset, data / folder, target=target, split="test")
+    found = evaluate(name, split)
+    stated = artifact.read_manifest(registry.locate(name)).metrics[0]
+    assert stated.split_digest == found.split_digest
+    for metric, least in LEAST[name].items():
+        assert found.metrics[metric].mean >= least
+        assert found.metrics[metric].mean == pytest.approx(stated.values[metric].mean, abs=2e-3)
