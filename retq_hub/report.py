@@ -297,9 +297,9 @@ def _measured(measured: Measured, *, seen: bool) -> str:
 
 def _metric_row(label: str, value: Interval) -> str:
     low, high = value.ci95
-    return f"""<tr><th scope="row">{label}</th><td class="number">{value.mean:.3f}</td>
-<td class="number">{low:.3f}&ndash;{high:.3f}</td><td class="number">{value.min:.3f}</td>
-<td class="number">{value.max:.3f}</td><td class="range">{range_strip(value)}</td></tr>
+    return f"""<tr><th scope="row">{label}</th><td class="number">{value.mean:.4f}</td>
+<td class="number">{low:.4f}&ndash;{high:.4f}</td><td class="number">{value.min:.4f}</td>
+<td class="number">{value.max:.4f}</td><td class="range">{range_strip(value)}</td></tr>
 """
 
 

@@ -9,7 +9,7 @@ from retq_hub.demo import QUERIES, demo
 from retq_hub.errors import ImageError
 from retq_hub.progress import Silent
 
-DISC_PX = (190, 720)
+DISC_PX = (225, 655)
 """Where the optic disc of the example photograph is, about."""
 
 

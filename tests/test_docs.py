@@ -76,7 +76,7 @@ def test_cli_page_is_what_the_commands_say() -> None:
     context = click.Context(cli, info_name="retq")
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
-        assert f"## `retq {name}`" in page, name
+        assert f"## `retq {name}" in page, name
         subcommands = command.commands.values() if isinstance(command, click.Group) else [command]
         for one in subcommands:
             for parameter in one.params:

@@ -119,8 +119,8 @@ def test_a_section_says_what_was_found_where_it_comes_from_and_how_well_it_did(t
         "Data set Made up DOI 10.1000/182 Split train Photographs 2; the target is drawn in 1",
         "Creative Commons Zero; commercial use allowed",
         "made-up, split test, 2 photographs; Dice at threshold 0.25.",
-        "AUROC 0.500 0.375\u20130.625 0.250 0.750",
-        "Dice 0.500 0.375\u20130.625 0.250 0.750",
+        "AUROC 0.5000 0.3750\u20130.6250 0.2500 0.7500",
+        "Dice 0.5000 0.3750\u20130.6250 0.2500 0.7500",
         "It marks nothing in particular.",
     ):
         assert expected in words
