@@ -140,7 +140,8 @@ class Backbone:
             UsageError: The backbone has no such layer or cannot run at such a size.
         """
         home = PassKey(self.spec.preprocessing.size_px, 1, norm=True)
-        needed = {home: (), **passes} if embed and not any(map(_is_whole, passes)) else passes
+        at_home = any(key.tiles == 1 and key.size_px == home.size_px for key in passes)
+        needed = {home: (), **passes} if embed and not at_home else passes
         found: dict[tuple[PassKey, int], Tensor] = {}
         embedding = None
         for key, layers in needed.items():
@@ -232,10 +233,6 @@ class LazyBackbone:
 
 def _key(one: Pass, basis: Basis) -> PassKey:
     return PassKey(one.size_px, one.tiles, norm=basis.norm)
-
-
-def _is_whole(key: PassKey) -> bool:
-    return key.tiles == 1
 
 
 def _refuse(reason: str, allow_mismatch: bool) -> str:

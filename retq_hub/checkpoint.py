@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from retq_hub import hub
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import (
@@ -43,6 +45,8 @@ def fetch(
 ) -> Iterator[tuple[Path, str]]:
     """Yield a verified checkpoint and where it came from; what was copied is removed afterwards.
 
+    One process fetches at a time; what a killed one left behind is removed by the next.
+
     Args:
         sources: Tried in order.
         progress: Where to report the download.
@@ -56,20 +60,24 @@ def fetch(
     downloads = cache_dir() / "downloads"
     with storage_errors(downloads):
         downloads.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="fetch.", dir=downloads))
     reasons: list[RetqError] = []
-    try:
-        for source in sources:
-            pin = source.sha256 or sha256
-            try:
-                path = _FETCHERS[source.kind](source, pin, scratch, progress)
-            except (NetworkError, NotFoundError, UsageError) as error:
-                reasons.append(error)
-                continue
-            yield path, describe(source)
-            return
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with FileLock(downloads / "lock"):
+        for left in downloads.glob("fetch.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with storage_errors(downloads):
+            scratch = Path(tempfile.mkdtemp(prefix="fetch.", dir=downloads))
+        try:
+            for source in sources:
+                try:
+                    pin = source.sha256 or sha256
+                    path = _FETCHERS[source.kind](source, pin, scratch, progress)
+                except (NetworkError, NotFoundError, UsageError) as error:
+                    reasons.append(error)
+                    continue
+                yield path, describe(source)
+                return
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     if len(reasons) == 1:
         raise reasons[0]
     raise NetworkError(
@@ -97,10 +105,11 @@ def _from_file(source: Source, pin: str | None, scratch: Path, progress: Progres
 
 
 def _from_hub(source: Source, pin: str | None, scratch: Path, progress: Progress) -> Path:
+    pin = _pinned(source, pin)
     path = hub.download(
         str(source.repo), revision=str(source.revision), filename=str(source.filename)
     )
-    _verify(path, _pinned(source, pin))
+    _verify(path, pin)
     return path
 
 

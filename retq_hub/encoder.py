@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from retq_hub.errors import CheckpointError, UsageError
+from retq_hub.errors import CheckpointError, Finding, ManifestError, UsageError
 from retq_hub.manifest import BackboneSpec
 
 __all__ = ["Encoder", "expected_shapes"]
@@ -37,7 +37,8 @@ class Encoder(nn.Module):
         check_state(state, spec)
         self.spec = spec
         self.vit = _skeleton(spec)
-        self.vit.load_state_dict(dict(state), strict=True, assign=True)
+        single = {name: tensor.float() for name, tensor in state.items()}
+        self.vit.load_state_dict(single, strict=True, assign=True)
         self.native_position = self.vit.pos_embed.detach()
         self.size_px = self.vit.patch_embed.img_size[0]
         self.requires_grad_(False)
@@ -144,8 +145,34 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _skeleton(spec: BackboneSpec) -> Any:  # noqa: ANN401 - timm is not typed
-    """Build the architecture without allocating its weights."""
+    """Build the architecture without allocating its weights, and hold the spec against it."""
     import timm
 
-    with torch.device("meta"):
-        return timm.create_model(spec.architecture.name, **spec.architecture.args)
+    name, args = spec.architecture.name, spec.architecture.args
+    if not timm.is_model(name) or args.keys() & {"checkpoint_path", "pretrained"}:
+        raise _contradiction(spec, f"timm has no model {name!r} to be built with {sorted(args)}")
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(name, **args)
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise _contradiction(spec, f"timm cannot build it: {error}") from error
+    if not isinstance(model, timm.models.VisionTransformer):
+        return model
+    patch = model.patch_embed.patch_size[0]
+    have = {
+        "width": model.embed_dim,
+        "layers": len(model.blocks),
+        "prefix": model.num_prefix_tokens,
+        "patch_px": patch,
+        "grid": spec.preprocessing.size_px / patch,
+    }
+    if wrong := [
+        f"{key} is {value}" for key, value in have.items() if getattr(spec.tokens, key) != value
+    ]:
+        raise _contradiction(spec, ", ".join(wrong))
+    return model
+
+
+def _contradiction(spec: BackboneSpec, what: str) -> ManifestError:
+    finding = Finding(where="architecture", what=what)
+    return ManifestError(f"backbone spec {spec.id}", [finding], hint="correct the spec")

@@ -24,6 +24,7 @@ def download(repo: str, *, revision: str, filename: str) -> Path:
         EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -38,11 +39,23 @@ def download(repo: str, *, revision: str, filename: str) -> Path:
             f"{repo} is gated", hint="accept its terms on the Hub, then `hf auth login`"
         ) from error
     except LocalEntryNotFoundError as error:
+        if isinstance(error.__cause__, HfHubHTTPError):
+            answer = error.__cause__.response
+            raise NetworkError(
+                f"{what} was not delivered: the Hub answered {answer.status_code} "
+                f"{answer.reason_phrase}",
+                hint="check your login, or try again later",
+            ) from error
         raise NetworkError(
             f"{what} cannot be reached and is not in the local cache",
             hint="check the network, HF_ENDPOINT and HF_HUB_OFFLINE",
         ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
+    except (
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+        EntryNotFoundError,
+        HFValidationError,
+    ) as error:
         raise NotFoundError(
             f"the Hub has no {what} (or your login may not see it)", hint="check name and login"
         ) from error

@@ -341,9 +341,9 @@ class Record:
     floats: int
     datasets: tuple[str, ...]
     licence: str
-    dice: float | None
-    auroc: float | None
     yanked: bool
+    dice: float | None = None
+    auroc: float | None = None
 
 
 def from_json(document: Any, cls: type[T]) -> T:  # noqa: ANN401 - any JSON value

@@ -44,6 +44,8 @@ def read_onnx(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
         graph = onnx.load(path, load_external_data=False).graph
     except (DecodeError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is no ONNX file ({error})", hint="get it again") from error
+    if any(tensor.external_data for tensor in graph.initializer):
+        raise CheckpointError(f"{path} keeps tensors in other files: it is another export")
     named = _named_arrays(graph)
     try:
         state = _canonical(named, spec)

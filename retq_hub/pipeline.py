@@ -234,6 +234,7 @@ def _loaded(
     queries: Iterable[str | Path | Query], *, names: Iterable[str] = ()
 ) -> dict[str, Query]:
     """Load queries and name them: as the user named them, folders by the manifest's name."""
+    queries = [queries] if isinstance(queries, str | Path | Query) else queries
     given = list(names)
     found: dict[str, Query] = {}
     for number, one in enumerate(queries):

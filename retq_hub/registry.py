@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.version import Version
-
 from retq_hub import artifact, schema
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import Finding, IntegrityError, NotFoundError, RetqError, UsageError
@@ -137,9 +135,9 @@ def locate(name: str) -> Path:
         NotFoundError: There is no such query or folder.
         IntegrityError: The artifact is not the one that the index promises.
     """
-    if name.startswith((".", "/", "~")) or (Path(name) / artifact.MANIFEST).is_file():
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
+    if name.startswith((".", "/", "~")) or ("/" in name and _has(Path(name), artifact.MANIFEST)):
+        folder = _place(name)
+        if not _has(folder, "."):
             raise NotFoundError(f"there is no folder {folder}", hint="check the path")
         return folder
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and ".." not in name:
@@ -148,10 +146,16 @@ def locate(name: str) -> Path:
             hint="get its folder and name it as ./folder",
         )
     entry = find(name)
-    digest = artifact.read_manifest(entry.folder).digest
-    if digest != entry.record.digest:
+    found = artifact.read_manifest(entry.folder)
+    if (found.name, found.version) != (entry.record.name, entry.record.version):
         raise IntegrityError(
-            f"{entry.folder} has artifact digest {digest}, its index says {entry.record.digest}",
+            f"{entry.folder} holds {found.name} {found.version}, its index says {name}",
+            hint="restore the folder, or `retq index build` if the change is yours",
+        )
+    if found.digest != entry.record.digest:
+        raise IntegrityError(
+            f"{entry.folder} has artifact digest {found.digest}, its index says "
+            f"{entry.record.digest}",
             hint="restore the folder, or `retq index build` if the change is yours",
         )
     return entry.folder
@@ -209,7 +213,7 @@ def backbone_spec(name: str) -> BackboneSpec:
         ManifestError: The spec breaks its schema.
     """
     if name.endswith(".json"):
-        return _spec(Path(name).expanduser())
+        return _spec(_place(name))
     specs = backbone_specs()
     if name not in specs:
         near = difflib.get_close_matches(name, specs, n=3)
@@ -327,8 +331,27 @@ def _same(folder: Path, manifest: QueryManifest) -> bool:
         return False
 
 
-def _order(record: Record) -> Version:
-    return Version(record.version)
+def _order(record: Record) -> tuple[object, ...]:
+    """Order versions as semver.org, 2.0.0, paragraph 11 does."""
+    core, _, pre = record.version.partition("-")
+    parts = [(0, int(one), "") if one.isdigit() else (1, 0, one) for one in pre.split(".")]
+    return (*map(int, core.split(".")), not pre, *(parts if pre else ()))
+
+
+def _place(name: str) -> Path:
+    """Give the path that a user wrote, ``~`` expanded."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise NotFoundError(f"there is no home folder for {name}", hint="check the path") from error
+
+
+def _has(folder: Path, member: str) -> bool:
+    """Whether a folder that a user named has a member; a path that cannot be has none."""
+    try:
+        return (folder / member).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _text(entry: Entry) -> str:

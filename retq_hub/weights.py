@@ -6,6 +6,7 @@ beside it what is known of it.
 """
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,19 @@ from retq_hub.schema import read_json
 from retq_hub.storage import whole_folder, write_json
 
 __all__ = ["CachedWeights", "cached", "convert", "digest_of", "ensure", "load"]
+
+_UNREADABLE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+"""All that torch.load was seen to raise over damaged pickles."""
 
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
 
@@ -114,7 +128,8 @@ def load(found: CachedWeights) -> dict[str, Tensor]:
         state = load_file(found.path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{found.path} cannot be read ({error})", hint="`retq backbones fetch` makes it anew"
+            f"{found.path} cannot be read ({error})",
+            hint="`retq backbones fetch --again` makes it anew",
         ) from error
     digest = digest_of(state)
     if digest != found.digest:
@@ -157,8 +172,9 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
 
 
 def _tensor_bytes(name: str, tensor: Tensor) -> TensorBytes:
-    if tensor.dtype not in _DTYPES:
-        raise CheckpointError(f"tensor {name} is {tensor.dtype}, weights are floats")
+    if tensor.dtype not in _DTYPES or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}"
+        raise CheckpointError(f"tensor {name} is {kind}; weights are dense floats")
     raw = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
     return TensorBytes(
         name=name, dtype=_DTYPES[tensor.dtype], shape=tuple(tensor.shape), data=raw.data
@@ -168,7 +184,13 @@ def _tensor_bytes(name: str, tensor: Tensor) -> TensorBytes:
 def _save(state: Mapping[str, Tensor], path: Path) -> None:
     with storage_errors(path):
         try:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+            save_file(
+                {
+                    name: tensor.clone(memory_format=torch.contiguous_format)
+                    for name, tensor in state.items()
+                },
+                path,
+            )
         except SafetensorError as error:
             raise OSError(28, str(error)) from error
 
@@ -195,13 +217,19 @@ def _read_tensors(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "Unsupported global" not in str(error):
+            raise CheckpointError(
+                f"{path} is no checkpoint", hint="it may be a web page, or cut short: get it again"
+            ) from error
         raise CheckpointError(
             f"{path} holds more than tensors; it was not opened, for it could run code",
             hint="get the official file, or convert it to safetensors where you trust it",
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({line})", hint="it may be cut short"

@@ -72,7 +72,7 @@ def served(files: FileServer, cache: Path) -> FileServer:
 
 
 def leftovers(cache: Path) -> list[Path]:
-    return sorted((cache / "downloads").iterdir())
+    return sorted(path for path in (cache / "downloads").iterdir() if path.name != "lock")
 
 
 def test_sources_are_tried_in_order_until_one_delivers(tmp_path, served):
