@@ -3,7 +3,9 @@
 An artifact is a folder with four files; docs/artifact.md describes them byte by byte.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from retq_hub.errors import (
     IntegrityError,
     ManifestError,
     NotFoundError,
+    UsageError,
 )
 from retq_hub.manifest import FileDigest, QueryManifest, from_json, to_json
 from retq_hub.storage import json_text, whole_folder
@@ -33,6 +36,8 @@ __all__ = [
     "QUERY",
     "Artifact",
     "Golden",
+    "check_replaceable",
+    "copy",
     "findings",
     "read",
     "read_manifest",
@@ -43,6 +48,8 @@ MANIFEST = "retq.json"
 QUERY = "query.safetensors"
 GOLDEN = "golden.safetensors"
 CARD = "README.md"
+
+_FILES = (MANIFEST, QUERY, GOLDEN, CARD)
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest allowed absolute deviation of a logit recomputed from the golden tokens."""
@@ -186,7 +193,7 @@ def write(
     """Write an artifact, whole or not at all; the same input gives the same bytes.
 
     Args:
-        folder: Where it shall be; what is there is replaced.
+        folder: Where it shall be; an artifact that is there is replaced, other files in it stay.
         manifest: The manifest; its ``files`` are filled in here.
         vector: (C, D) float32.
         bias: (C,) float32.
@@ -198,6 +205,7 @@ def write(
 
     Raises:
         ManifestError: The manifest breaks its schema.
+        UsageError: The folder holds something else than an artifact.
         StorageError: The place cannot be written.
     """
     blobs = {
@@ -213,12 +221,59 @@ def write(
     )
     document = to_json(manifest)
     schema.check(document, schema.QUERY, subject=MANIFEST)
-    with whole_folder(folder) as temporary:
+    with _replacing(folder) as temporary:
         for name, blob in blobs.items():
             (temporary / name).write_bytes(blob)
         (temporary / MANIFEST).write_text(json_text(document), encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
     return manifest
+
+
+def copy(source: Path, goal: Path) -> None:
+    """Copy an artifact, whole or not at all, and verify the copy.
+
+    Args:
+        source: The artifact.
+        goal: The copy's folder; an artifact that is there is replaced, other files in it stay.
+
+    Raises:
+        UsageError: ``goal`` holds something else than an artifact.
+        IntegrityError: The artifact is not intact.
+        StorageError: The place cannot be written.
+    """
+    with _replacing(goal) as temporary:
+        for name in _FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, temporary / name)
+        read(temporary)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to put an artifact where something else is.
+
+    Raises:
+        UsageError: The folder is not empty and holds no artifact, or is no folder.
+    """
+    if folder.is_dir() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} is not empty and holds no artifact: nothing in it is overwritten",
+            hint="name a new folder",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, a folder is needed", hint="name a new folder")
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield a folder that takes the place of an artifact, with the other files that lie there."""
+    check_replaceable(folder)
+    with whole_folder(folder) as temporary:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.is_dir():
+                shutil.copytree(path, temporary / path.name, symlinks=True)
+            elif path.name not in _FILES:
+                shutil.copy2(path, temporary / path.name)
+        yield temporary
 
 
 def golden_findings(artifact: Artifact) -> list[Finding]:

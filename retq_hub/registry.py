@@ -8,7 +8,6 @@ No torch here.
 import difflib
 import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from retq_hub import artifact, schema
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import Finding, IntegrityError, NotFoundError, RetqError, UsageError
 from retq_hub.manifest import BackboneSpec, QueryManifest, Record, from_json, to_json
-from retq_hub.storage import cache_dir, whole_folder
+from retq_hub.storage import cache_dir
 
 __all__ = [
     "DEFAULT_BACKBONE",
@@ -173,6 +172,7 @@ def pull(name: str, *, into: Path | None = None) -> Path:
 
     Raises:
         IntegrityError: The artifact is not intact.
+        UsageError: A folder of that name holds something else.
         StorageError: The place cannot be written.
     """
     source = locate(name)
@@ -185,13 +185,7 @@ def pull(name: str, *, into: Path | None = None) -> Path:
         goal = into / manifest.name
     if goal.exists() and _same(goal, manifest):
         return goal
-    if into is not None and goal.exists() and not (goal / artifact.MANIFEST).is_file():
-        raise UsageError(f"{goal} exists and is no artifact", hint="choose another folder with -o")
-    with whole_folder(goal) as temporary:
-        for file in (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN, artifact.CARD):
-            if (source / file).is_file():
-                shutil.copyfile(source / file, temporary / file)
-        artifact.read(temporary)
+    artifact.copy(source, goal)
     return goal
 
 

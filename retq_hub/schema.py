@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 from retq_hub.embedded import SCHEMAS
 from retq_hub.errors import Finding, ManifestError, NotFoundError
 
-__all__ = ["BACKBONE", "EVALUATION", "INDEX", "QUERY", "check", "findings", "read_json"]
+__all__ = [
+    "BACKBONE",
+    "EVALUATION",
+    "INDEX",
+    "QUERY",
+    "check",
+    "check_members",
+    "findings",
+    "read_json",
+]
 
 QUERY = "query-1"
 BACKBONE = "backbone-1"
@@ -40,6 +50,27 @@ def findings(document: Any, schema: str) -> list[Finding]:  # noqa: ANN401 - any
     """
     errors = sorted(_validator(schema).iter_errors(document), key=lambda error: error.json_path)
     return [Finding(where=_place(error) or "(top level)", what=_line(error)) for error in errors]
+
+
+def check_members(members: Mapping[str, Any], schema: str, *, subject: str) -> None:
+    """Refuse members of a document that is still to be made.
+
+    Args:
+        members: Some of its top-level members.
+        schema: A schema's name.
+        subject: What the document is called in the message.
+
+    Raises:
+        ManifestError: One breaks its part of the schema; all findings are in it.
+    """
+    whole = _validator(schema)
+    found = [
+        Finding(where=name, what=_line(error))
+        for name, value in members.items()
+        for error in whole.evolve(schema=whole.schema["properties"][name]).iter_errors(value)
+    ]
+    if found:
+        raise ManifestError(subject, found, hint=f"see schemas/{schema}.schema.json")
 
 
 def _place(error: Any) -> str:  # noqa: ANN401 - jsonschema's ValidationError, imported lazily

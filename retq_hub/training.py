@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 import retq_hub
-from retq_hub import artifact, card, probe
+from retq_hub import artifact, card, probe, schema
 from retq_hub.artifact import Golden
 from retq_hub.backbone import Backbone, LazyBackbone, assemble, plan
 from retq_hub.crossval import Choice, Trial, assess, choose_layers, coarse_fit, folds
@@ -114,13 +114,19 @@ def train(
         progress: Where to report.
 
     Raises:
-        UsageError: The recipe names layers that the backbone does not have.
+        UsageError: The recipe names layers that the backbone does not have, or ``output`` holds
+            something else than an artifact.
+        ManifestError: Name, version or summary are not as the schema wants them.
         DatasetError: Images or masks cannot be used, too few images, or no image has the target.
         StorageError: Cache or output cannot be written.
     """
     progress = progress or Silent()
     recipe = recipe or Recipe()
     backbone = backbone or LazyBackbone(progress=progress)
+    summary = summary or f"Marks {dataset.target.label}; trained on {dataset.title}."
+    identity = {"name": name, "version": version, "summary": summary}
+    schema.check_members(identity, schema.QUERY, subject="the query to be made")
+    artifact.check_replaceable(output)
     candidates = _candidates(recipe, backbone)
     masks = torch.from_numpy(dataset.masks(EVALUATION_PX, progress=progress))
     _check_enough(dataset, masks)
@@ -134,7 +140,7 @@ def train(
     manifest = QueryManifest(
         name=name,
         version=version,
-        summary=summary or f"Marks {dataset.target.label}; trained on {dataset.title}.",
+        summary=summary,
         targets=(dataset.target,),
         backbone=backbone().ref,
         basis=basis,

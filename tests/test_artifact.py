@@ -192,11 +192,13 @@ def test_the_memory_layout_of_arrays_does_not_matter(tmp_path: Path):
     assert len({file_digest(tmp_path / name / QUERY) for name in "cfs"}) == 1
 
 
-def test_writing_replaces_all_of_an_older_artifact(folder: Path):
-    (folder / "stray").write_text("")
+def test_writing_replaces_an_older_artifact_and_keeps_what_else_lies_there(folder: Path):
+    (folder / "notes.txt").write_text("mine")
+    (folder / "more").mkdir()
     write_small(folder, version="2.0.0")
     assert artifact.read(folder).manifest.version == "2.0.0"
-    assert not (folder / "stray").exists()
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "more").is_dir()
 
 
 def test_a_manifest_that_breaks_its_schema_is_not_written(folder: Path):

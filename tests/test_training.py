@@ -15,7 +15,7 @@ from retq_hub import artifact, datasets, registry
 from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import Dataset
 from retq_hub.embedded import REGISTRY
-from retq_hub.errors import DatasetError, UsageError
+from retq_hub.errors import DatasetError, ManifestError, UsageError
 from retq_hub.training import Recipe, Trained, train
 from retq_hub.validation import validate
 
@@ -163,3 +163,37 @@ def test_a_shipped_query_is_trained_again(
     ):
         again = train(split, tmp_path / "again", name=name, recipe=recipe)
         assert again.manifest.digest == done.manifest.digest
+
+
+def test_a_folder_that_holds_something_else_is_not_overwritten(
+    spots: Dataset, registry_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/draft.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="holds no artifact: nothing in it is overwritten"):
+        run(spots, tmp_path / "thesis", layers=(1,), l2=1e-3)
+    assert (tmp_path / "thesis/draft.txt").read_text() == "years of work"
+
+
+def test_an_artifact_is_replaced_and_other_files_beside_it_stay(
+    spots: Dataset, registry_folder: Path, tmp_path: Path
+) -> None:
+    run(spots, tmp_path / "q", layers=(1,), l2=1e-3)
+    (tmp_path / "q/notes.txt").write_text("mine")
+    done = run(spots, tmp_path / "q", layers=(2,), l2=1e-3)
+    assert done.manifest.basis.layers == (2,)
+    assert (tmp_path / "q/notes.txt").read_text() == "mine"
+
+
+def test_a_name_that_cannot_be_is_refused_before_anything_is_computed(
+    spots: Dataset, registry_folder: Path, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ManifestError, match=r"2 findings: name: .*Optic.*; version: "):
+        train(
+            spots,
+            tmp_path / "q",
+            name="Optic disc",
+            version="one",
+            backbone=LazyBackbone("tiny-vit"),
+        )
+    assert not (cache / "tokens").exists()

@@ -1,5 +1,6 @@
 """``retq train``: fit a query to images and masks."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def train_command(
     done = train(
         dataset,
         output,
-        name=name or output.resolve().name,
+        name=name or _slug(output.resolve().name),
         version=number,
         summary=summary,
         recipe=Recipe(layers=_layers(layers), max_layers=max_layers, l2=l2, seed=seed),
@@ -84,6 +85,11 @@ def train_command(
         )
         return
     click.echo(str(done.folder))
+
+
+def _slug(name: str) -> str:
+    """Make a query's name of a folder's."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
 
 
 def _layers(text: str | None) -> tuple[int, ...] | None:
