@@ -1,7 +1,7 @@
 # make demo   the main job on the example photograph (installs what it needs into .venv first)
 # make test   all tests
 # make check  style, types, layers, index
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -27,6 +27,7 @@ check: .venv/.installed-dev
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv (some GB, a few minutes the first time) ..."
 	$(BIN)/python -m pip install --progress-bar off --quiet --editable .
 	@touch $@
 

@@ -4,11 +4,14 @@
 #
 #   registry/train.sh DATA [OUT]
 #
-# DATA holds IDRiD/ and HVDROPDB-RIDGE/; OUT is the registry to write, this one if not given.
+# DATA holds IDRiD/ and HVDROPDB-RIDGE/; OUT is the registry to write, this one if not given. The
+# queries are made in a temporary folder and put in place when all of them are done.
 set -euo pipefail
 
 data=$1
 out=${2:-$(dirname "$0")}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 authors=(--author "The retq-hub authors")
 
 disc=(--dataset idrid --data "$data/IDRiD" --target disc)
@@ -16,7 +19,7 @@ lesions=(--dataset idrid --data "$data/IDRiD" --target lesions)
 ridge=(--dataset hvdropdb --data "$data/HVDROPDB-RIDGE" --target ridge)
 
 make_query() { # NAME SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
-    local name=$1 summary=$2 folder="$out/queries/$1/1.0.0" options=()
+    local name=$1 summary=$2 folder="$work/$1/1.0.0" options=()
     shift 2
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
@@ -31,4 +34,10 @@ make_query idrid-lesions "Microaneurysms, haemorrhages, hard and soft exudates o
 make_query rop-ridge "Ridge of retinopathy of prematurity in wide-field photographs of neonates." \
     --max-layers 6 -- "${ridge[@]}"
 
+for folder in "$work"/*/*; do
+    place="$out/queries/${folder#"$work"/}"
+    mkdir -p "$(dirname "$place")"
+    rm -rf "$place"
+    cp -r "$folder" "$place"
+done
 retq index build "$out"

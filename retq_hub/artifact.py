@@ -110,7 +110,7 @@ def _manifest(document: Any, path: Path) -> QueryManifest:  # noqa: ANN401 - any
     """Refuse what the schema lets pass and no digest can hold: huge integers, lone surrogates."""
     try:
         manifest = from_json(document, QueryManifest)
-        assert manifest.digest
+        _ = manifest.digest
     except ValueError as error:
         line = str(error).splitlines()[0]
         raise ManifestError(
@@ -252,8 +252,11 @@ def check_replaceable(folder: Path) -> None:
     """Refuse to put an artifact where something else is.
 
     Raises:
-        UsageError: The folder is not empty and holds no artifact, or is no folder.
+        UsageError: The folder is not empty and holds no artifact, is no folder, or is the one that
+            we are in.
     """
+    if folder.exists() and folder.resolve() == Path.cwd():
+        raise UsageError("the folder you are in cannot be replaced", hint="name a folder in it")
     if folder.is_dir() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
         raise UsageError(
             f"{folder} is not empty and holds no artifact: nothing in it is overwritten",
@@ -386,6 +389,10 @@ def _shape_findings(
     positions = golden["positions"]
     if P == 0 or positions.min() < 0 or positions.max() >= g * g:
         yield Finding(where="positions", what=f"must lie in 0 ... {g * g - 1} and not be empty")
+    size = manifest.basis.passes[0].size_px
+    if g and size % g:
+        what = f"{size} pixels do not make a grid of {g} x {g}"
+        yield Finding(where=f"{MANIFEST}/basis", what=what)
     if D % len(manifest.basis.layers):
         what = f"{D} floats cannot come from {len(manifest.basis.layers)} layers of one width"
         yield Finding(where="query", what=what)

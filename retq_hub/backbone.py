@@ -1,6 +1,6 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -167,30 +167,7 @@ class Backbone:
         Raises:
             BackboneMismatch: Other weights or other preprocessing; both digests are named.
         """
-        ours = self.spec.preprocessing_digest
-        if ref.preprocessing_digest != ours:
-            return _refuse(
-                f"it was made with preprocessing {ref.preprocessing_digest} ({ref.id}), "
-                f"this is {ours} ({self.spec.id})",
-                allow_mismatch,
-            )
-        if ref.weights_digest == self.weights_digest:
-            return ""
-        other = f"weights {ref.weights_digest} ({ref.id})"
-        this = f"{self.weights_digest} ({self.spec.id})"
-        try:
-            distance = probe.deviation(ref.fingerprint, self.fingerprint)
-        except IntegrityError:
-            distance = float("inf")
-        if distance <= probe.TOLERANCE:
-            return (
-                f"it was made with {other}, this is {this}, but they compute the same "
-                f"(fingerprints {distance:.2g} apart)"
-            )
-        return _refuse(
-            f"it was made with {other}, this is {this}; fingerprints {distance:.2g} apart",
-            allow_mismatch,
-        )
+        return _check(ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch)
 
     def _pixels(self, image: Image.Image, size_px: int) -> Tensor:
         preprocessing = self.spec.preprocessing
@@ -229,6 +206,45 @@ class LazyBackbone:
             state = weights.load(self._found)
             self._loaded = Backbone(spec=self.spec, state=state, weights_digest=self.weights_digest)
         return self._loaded
+
+    def check(self, ref: BackboneRef, *, allow_mismatch: bool = False) -> str:
+        """Decide as `Backbone.check` does, without loading the weights where digests agree."""
+        return _check(
+            ref, self.spec, self.weights_digest, lambda: self().fingerprint, allow_mismatch
+        )
+
+
+def _check(
+    ref: BackboneRef,
+    spec: BackboneSpec,
+    weights_digest: str,
+    fingerprint: Callable[[], Fingerprint],
+    allow_mismatch: bool,
+) -> str:
+    """Compare by digests, and by fingerprints where the weights' digests differ."""
+    if ref.preprocessing_digest != spec.preprocessing_digest:
+        return _refuse(
+            f"it was made with preprocessing {ref.preprocessing_digest} ({ref.id}), "
+            f"this is {spec.preprocessing_digest} ({spec.id})",
+            allow_mismatch,
+        )
+    if ref.weights_digest == weights_digest:
+        return ""
+    other = f"weights {ref.weights_digest} ({ref.id})"
+    this = f"{weights_digest} ({spec.id})"
+    try:
+        distance = probe.deviation(ref.fingerprint, fingerprint())
+    except IntegrityError:
+        distance = float("inf")
+    if distance <= probe.TOLERANCE:
+        return (
+            f"it was made with {other}, this is {this}, but they compute the same "
+            f"(fingerprints {distance:.2g} apart)"
+        )
+    return _refuse(
+        f"it was made with {other}, this is {this}; fingerprints {distance:.2g} apart",
+        allow_mismatch,
+    )
 
 
 def _key(one: Pass, basis: Basis) -> PassKey:

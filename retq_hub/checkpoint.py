@@ -6,16 +6,18 @@ mirrors, proxies and certificates count).
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from retq_hub import hub
 from retq_hub.digest import bytes_digest, file_digest
@@ -33,10 +35,11 @@ from retq_hub.manifest import Source
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir
 
-__all__ = ["fetch"]
+__all__ = ["alone", "describe", "fetch"]
 
 _CHUNK_BYTES = 2**20
 _TIMEOUT_S = 30
+_TICK_S = 0.1
 
 
 @contextmanager
@@ -58,10 +61,8 @@ def fetch(
         UsageError: A source has no pin and no ``sha256`` was given.
     """
     downloads = cache_dir() / "downloads"
-    with storage_errors(downloads):
-        downloads.mkdir(parents=True, exist_ok=True)
     reasons: list[RetqError] = []
-    with FileLock(downloads / "lock"):
+    with alone(progress):
         for left in downloads.glob("fetch.*"):
             shutil.rmtree(left, ignore_errors=True)
         with storage_errors(downloads):
@@ -84,6 +85,24 @@ def fetch(
         "no source delivered: " + "; ".join(reason.found for reason in reasons),
         hint="check the network, or get the file yourself and name it with --file",
     )
+
+
+@contextmanager
+def alone(progress: Progress) -> Iterator[None]:
+    """Hold the lock under which one process at a time fetches weights; may be nested."""
+    downloads = cache_dir() / "downloads"
+    with storage_errors(downloads):
+        downloads.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(downloads / "lock", is_singleton=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            progress.note("another retq is fetching weights; waiting for it")
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def describe(source: Source) -> str:
@@ -161,25 +180,54 @@ def _stream(url: str, part: Path, source: Source, progress: Progress) -> None:
 
 def _from_wheel(source: Source, pin: str | None, scratch: Path, progress: Progress) -> Path:
     requirement = scratch / "requirement.txt"
-    requirement.write_text(
-        f"{source.package}=={source.version} --hash=sha256:{source.wheel_sha256}\n"
-    )
+    with storage_errors(requirement):
+        requirement.write_text(
+            f"{source.package}=={source.version} --hash=sha256:{source.wheel_sha256}\n"
+        )
     options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-input"]
     folder = scratch / "wheel"
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
     progress.note(f"fetching {source.package} {source.version} from the package index with pip")
-    done = subprocess.run(
-        [*command, "--disable-pip-version-check", "--quiet", "-r", str(requirement)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    command += ["--disable-pip-version-check", "--quiet", "-r", str(requirement)]
+    output = _run_watched(command, scratch, source, progress)
     wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        raise _pip_error(source, done.stdout)
+    if not wheels:
+        raise _pip_error(source, output)
     return _member(wheels[0], source, scratch, progress)
+
+
+def _run_watched(command: Sequence[str], scratch: Path, source: Source, progress: Progress) -> str:
+    """Run pip with its temporary files in ``scratch``, report how they grow, give its output."""
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        with subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"TMPDIR": str(scratch)},
+        ) as process:
+            chunks = _growth(process, scratch)
+            for _ in progress.download(chunks, what=str(source.package), total=source.wheel_size):
+                pass
+        output.seek(0)
+        return output.read()
+
+
+def _growth(process: subprocess.Popen[bytes], folder: Path) -> Iterator[bytes]:
+    """Yield as many bytes as the files below ``folder`` grow by, until the process ends."""
+    seen = 0
+    while process.poll() is None:
+        time.sleep(_TICK_S)
+        size = sum(_size(path) for path in folder.rglob("*"))
+        if size > seen:
+            yield bytes(size - seen)
+            seen = size
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 def _pip_error(source: Source, output: str) -> RetqError:
@@ -232,7 +280,7 @@ def _pinned(source: Source, pin: str | None) -> str:
     if pin is None:
         raise UsageError(
             f"no SHA-256 is known for {describe(source)}",
-            hint="give the one you trust with --sha256, or get the file yourself and use --file",
+            hint="name one you trust: `retq backbones fetch NAME --sha256 DIGEST`, or --file PATH",
         )
     return pin
 

@@ -158,8 +158,7 @@ def _best_level(curves: Tensor) -> int:
     """Give the threshold with the highest mean Dice, the worst tenth of the images left out.
 
     A few images on which the query fails altogether would else pull the threshold to where they
-    gain a little. Chosen on one half of the training images of IDRiD and HVDROPDB and scored on the
-    other, this is as good as the plain mean or better on each of disc, lesions and ridge.
+    gain a little.
 
     Args:
         curves: (n, 199) Dice by image and threshold.

@@ -91,6 +91,7 @@ class Dataset:
         samples: The images, by their id.
         doi: Where known.
         citation: Where known.
+        caveat: What a user of a query made from it must know.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     doi: str | None = None
     citation: str | None = None
+    caveat: str = ""
 
     @cached_property
     def digest(self) -> str:

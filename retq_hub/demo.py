@@ -1,6 +1,6 @@
 """The main job on embedded defaults: the example photograph through the shipped queries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retq_hub.embedded import EXAMPLE_IMAGE
@@ -50,13 +50,14 @@ def demo(output: Path, *, image: Path | None = None, progress: Progress) -> Demo
         raise next(iter(outcome.failed.values()))
     report = output / "report.html"
     picture = decode(photograph)
+    backbone = pipeline.backbone
     write_report(
         report,
         title="retq-hub demo",
         image=picture,
         image_name=photograph.name,
         result=pipeline(picture),
-        backbone=pipeline.backbone.spec,
+        backbone=replace(backbone.spec, weights_digest=backbone.weights_digest),
     )
     return Demo(
         report=report, rows=tuple(row for row in outcome.rows if row.image == str(photograph))

@@ -157,7 +157,7 @@ def _skeleton(spec: BackboneSpec) -> Any:  # noqa: ANN401 - timm is not typed
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise _contradiction(spec, f"timm cannot build it: {error}") from error
     if not isinstance(model, timm.models.VisionTransformer):
-        return model
+        raise _contradiction(spec, f"{name} is no vision transformer")
     patch = model.patch_embed.patch_size[0]
     have = {
         "width": model.embed_dim,

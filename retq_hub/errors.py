@@ -44,6 +44,7 @@ __all__ = [
     "RetqError",
     "StorageError",
     "UsageError",
+    "is_storage",
     "storage_errors",
 ]
 
@@ -201,6 +202,11 @@ def _joined(subject: str, findings: Sequence[Finding]) -> str:
     return f"{subject}: {len(findings)} {many}: " + "; ".join(map(str, findings))
 
 
+def is_storage(error: OSError) -> bool:
+    """Whether the operating system refused to write: disk full, read-only, no permission."""
+    return error.errno in _STORAGE_ERRNOS
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusal to write below ``path`` into a `StorageError`.
@@ -214,7 +220,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _STORAGE_ERRNOS:
+        if not is_storage(error):
             raise
         reason = error.strerror or str(error)
         raise StorageError(

@@ -17,10 +17,21 @@ from retq_hub.metrics import METRICS, ImageMetrics, score, summarise
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 
-__all__ = ["EVALUATION_PX", "Evaluation", "evaluate", "record"]
+__all__ = [
+    "EVALUATION_PX",
+    "IMAGE_PREFIX",
+    "Evaluation",
+    "evaluate",
+    "record",
+    "trained_on",
+]
 
 EVALUATION_PX = 392
 """Side of the square on which prediction and mask are compared, as in the paper."""
+
+
+IMAGE_PREFIX = 12
+"""So many digits of each training image's digest stand in the manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +44,7 @@ class Evaluation:
         target: The target's name.
         split: The split.
         split_digest: SHA-256 over the content of its images and masks.
+        n_trained_on: How many of the images the query was trained on.
         threshold: The stored threshold that was used.
         size_px: Side of the square on which masks were compared.
         metrics: Mean, range and interval over images, for each metric that is defined.
@@ -44,6 +56,7 @@ class Evaluation:
     target: str
     split: str
     split_digest: str
+    n_trained_on: int
     threshold: float
     size_px: int
     metrics: dict[str, Interval]
@@ -63,7 +76,8 @@ class Evaluation:
             "threshold": self.threshold,
             "metrics": to_json(self.metrics),
             "images": [
-                {"id": one.id, "n_positive": one.n_positive, **_defined(one)} for one in self.images
+                {"id": one.id, "group": one.group, "n_positive": one.n_positive, **_defined(one)}
+                for one in self.images
             ],
         }
 
@@ -98,8 +112,12 @@ def evaluate(
     manifest = query.manifest
     number = _target_number(manifest, dataset)
     backbone = backbone or LazyBackbone(manifest.backbone.id, progress=progress)
-    if backbone.weights_digest != manifest.backbone.weights_digest:
-        progress.note(backbone().check(manifest.backbone, allow_mismatch=allow_mismatch))
+    progress.note(backbone.check(manifest.backbone, allow_mismatch=allow_mismatch))
+    if seen := trained_on(manifest, dataset):
+        total = len(dataset.samples)
+        progress.note(
+            f"{seen} of {total} images were trained on: figures on them say nothing of new images"
+        )
     masks = dataset.masks(EVALUATION_PX, progress=progress)
     cache = TokenCache(backbone=backbone)
     cache.fill(dataset.samples, manifest.basis, progress=progress)
@@ -109,13 +127,15 @@ def evaluate(
         with torch.inference_mode():
             grid = query(cache.tokens([sample], manifest.basis))[0, number]
             logits = upsample(grid, EVALUATION_PX, EVALUATION_PX).numpy()
-        images.append(score(sample.id, logits, mask, threshold))
+        figures = score(sample.id, logits, mask, threshold)
+        images.append(replace(figures, group=sample.group))
     return Evaluation(
         query=f"{manifest.name}@{manifest.version}",
         dataset=dataset.id,
         target=dataset.target.name,
         split=dataset.split,
         split_digest=dataset.digest,
+        n_trained_on=trained_on(manifest, dataset),
         threshold=threshold,
         size_px=EVALUATION_PX,
         metrics=summarise(images),
@@ -134,14 +154,21 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
         The manifest as it was written.
 
     Raises:
-        UsageError: The query was trained on this very split, or a figure is not defined.
+        UsageError: The query was trained on some of these images, it is published already, or a
+            figure is not defined.
     """
     found = artifact.read(folder)
     manifest = found.manifest
-    if evaluation.split_digest in {data.split_digest for data in manifest.data}:
+    if registry.is_published(folder):
         raise UsageError(
-            f"{manifest.name} was trained on split {evaluation.split!r} of {evaluation.dataset}: "
-            "figures on it say nothing",
+            f"{folder} is published in a registry: a published version never changes",
+            hint="record figures before it is put there, or make a new version",
+        )
+    if evaluation.n_trained_on:
+        raise UsageError(
+            f"{manifest.name} was trained on {evaluation.n_trained_on} of the "
+            f"{len(evaluation.images)} images of split {evaluation.split!r} of "
+            f"{evaluation.dataset}: figures on them say nothing",
             hint="evaluate on images that had no part in training",
         )
     if lacking := [name for name in METRICS if name not in evaluation.metrics]:
@@ -167,6 +194,12 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
         golden=found.golden,
         card=card.render(manifest, registry.backbone_spec(manifest.backbone.id)),
     )
+
+
+def trained_on(manifest: QueryManifest, dataset: Dataset) -> int:
+    """Count the images of a split that a query was trained on, by their content."""
+    known = {prefix for data in manifest.data for prefix in data.images}
+    return sum(sample.image_digest[:IMAGE_PREFIX] in known for sample in dataset.samples)
 
 
 def _target_number(manifest: QueryManifest, dataset: Dataset) -> int:

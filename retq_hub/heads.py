@@ -3,12 +3,13 @@
 Axis letters: B batch, C targets, g grid side, H/W pixels.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-__all__ = ["interpolation_matrix", "logit_map", "upsample"]
+__all__ = ["cuts", "interpolation_matrix", "logit_map", "upsample"]
 
 
 @lru_cache(maxsize=32)
@@ -51,6 +52,18 @@ def upsample(maps: Tensor, height: int, width: int) -> Tensor:
     rows = interpolation_matrix(height, maps.shape[-2])
     columns = interpolation_matrix(width, maps.shape[-1])
     return rows @ maps @ columns.T
+
+
+def cuts(thresholds: Sequence[float]) -> Tensor:
+    """Give the logits that belong to probability thresholds, to be compared with maps.
+
+    Args:
+        thresholds: C probabilities in (0, 1).
+
+    Returns:
+        (C, 1, 1) float32.
+    """
+    return torch.logit(torch.tensor(thresholds, dtype=torch.float64)).float()[:, None, None]
 
 
 def logit_map(tokens: Tensor, vector: Tensor, bias: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from retq_hub.errors import NetworkError, NotFoundError
+from retq_hub.errors import NetworkError, NotFoundError, StorageError, is_storage
 
 __all__ = ["download"]
 
@@ -60,5 +60,7 @@ def download(repo: str, *, revision: str, filename: str) -> Path:
             f"the Hub has no {what} (or your login may not see it)", hint="check name and login"
         ) from error
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        if isinstance(error, OSError) and is_storage(error):
+            raise StorageError(f"the Hub's cache cannot be written: {error.strerror}") from error
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NetworkError(f"{what} was not delivered: {line}", hint="try again later") from error

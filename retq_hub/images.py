@@ -49,6 +49,11 @@ _DECODER_ERRORS = (
     struct.error,
 )
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
+_TWELVE_BITS = 4096
+
+_MAX_SHARE = 0.95
+"""A mask that marks more than this is taken for an inverted one."""
+
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -132,14 +137,20 @@ def read_mask(path: Path, *, size: tuple[int, int] | None = None) -> NDArray[np.
     counts = np.bincount(values.ravel(), minlength=top + 1)
     present = np.flatnonzero(counts)
     between = counts[top // 8 + 1 : top - top // 8].sum()
-    label_map = top <= 16 and len(present) > 2
-    if label_map or between > 0.05 * values.size or between > 0.5 * counts[1:].sum():
+    plateau = len(present) <= 16 and between > (0 if top <= 16 else 0.001 * values.size)
+    if plateau or between > 0.05 * values.size or between > 0.5 * counts[1:].sum():
         raise MaskError(
             f"mask {path} has {len(present)} grey values ({present[0]} ... {top}), "
             f"{between / values.size:.1%} of the pixels in between: that is no mask of one target",
             hint="give a mask with two values, background and target",
         )
-    return np.asarray(values > top / 2)
+    marked = np.asarray(values > top / 2)
+    if marked.mean() > _MAX_SHARE:
+        raise MaskError(
+            f"mask {path} marks {marked.mean():.0%} of the image: it may be inverted",
+            hint="the target must be bright and the background dark",
+        )
+    return marked
 
 
 def area_mask(mask: NDArray[np.bool_], size_px: int) -> NDArray[np.bool_]:
@@ -266,6 +277,11 @@ def _from_deep_grey(image: Image.Image, name: str) -> Image.Image:
             f"{name} has values from {values.min():g} to {values.max():g}, expected {wanted}",
             hint="rescale it first",
         )
+    if image.mode != "F" and 0 < values.max() < _TWELVE_BITS:
+        raise ImageError(
+            f"{name} has 16 bits, but its values end at {values.max():g}: 12-bit data?",
+            hint="rescale it to 0-65535 first",
+        )
     grey = np.rint(values * scale).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
 
@@ -281,6 +297,8 @@ def _mask_values(image: Image.Image) -> NDArray[np.uint16]:
         return np.asarray(image).astype(np.uint16)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
+        if layer.convert("RGB").getextrema() == ((0, 0), (0, 0), (0, 0)):
+            return np.asarray(layer.getchannel("A")).astype(np.uint16)
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
     colours: NDArray[np.uint8] = np.asarray(image.convert("RGB"))
     brightest: NDArray[np.uint8] = colours.max(axis=2)

@@ -143,7 +143,10 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class DataUse:
-    """A split of a data set that a query was trained on."""
+    """A split of a data set that a query was trained on.
+
+    ``images`` holds the first 12 digits of each image's file digest, sorted.
+    """
 
     id: str
     title: str
@@ -152,6 +155,7 @@ class DataUse:
     split_digest: str
     n_images: int
     n_positive: tuple[int, ...]
+    images: tuple[str, ...] = ()
     doi: str | None = None
     citation: str | None = None
 
@@ -282,6 +286,7 @@ class Source:
     package: str | None = None
     version: str | None = None
     wheel_sha256: str | None = None
+    wheel_size: int | None = None
     member: str | None = None
 
 

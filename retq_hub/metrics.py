@@ -26,11 +26,13 @@ class ImageMetrics:
         id: The image.
         n_positive: Marked pixels of its mask.
         values: A figure for each of `METRICS`; nan where it is not defined.
+        group: The image's camera or site, where known.
     """
 
     id: str
     n_positive: int
     values: dict[str, float]
+    group: str = ""
 
 
 def score(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from retq_hub.backbone import Backbone, assemble, plan
 from retq_hub.errors import BackboneMismatch, UsageError
-from retq_hub.heads import logit_map, upsample
+from retq_hub.heads import cuts, logit_map, upsample
 from retq_hub.images import ImageLike, decode
 from retq_hub.manifest import Basis, QueryManifest
 from retq_hub.progress import Progress
@@ -69,8 +69,7 @@ class Segmentation:
 
     def mask_at(self, width: int, height: int) -> NDArray[np.bool_]:
         """Give the (C, height, width) mask at another size than the image's."""
-        thresholds = torch.tensor(self.manifest.head.thresholds, dtype=torch.float64)
-        cut = torch.logit(thresholds).float()[:, None, None]
+        cut = cuts(self.manifest.head.thresholds)
         return np.asarray((self._upsampled(width, height) > cut).numpy())
 
     def _upsampled(self, width: int, height: int) -> Tensor:

@@ -6,7 +6,7 @@ Source: Porwal et al., doi:10.3390/data3030025; Agrawal et al., doi:10.1016/j.di
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from retq_hub.dataset import Dataset, Sample, check_files, read_rows
+from retq_hub.dataset import Dataset, Sample, check_files, read_rows, some
 from retq_hub.errors import DatasetError
 from retq_hub.manifest import Concept, Licence, Target
 
@@ -35,6 +35,9 @@ _IDRID_FOLDERS = {
     "se": ("4. Soft Exudates", "SE"),
     "disc": ("5. Optic Disc", "OD"),
 }
+_IDRID_OPTIONAL = ("he", "se")
+"""A missing file of these says that the image shows none; the others are complete."""
+
 _IDRID_SPLITS = {"train": "a. Training Set", "test": "b. Testing Set"}
 
 
@@ -70,7 +73,8 @@ def _idrid(folder: Path, target: str, split: str) -> Dataset:
             hint="name the folder 'A. Segmentation' of the archive, or the one above",
         )
     kinds = ["ma", "he", "ex", "se"] if target == "lesions" else [target]
-    samples = []
+    samples: list[Sample] = []
+    absent: list[str] = []
     for part, name in _IDRID_SPLITS.items():
         if split not in ("all", part):
             continue
@@ -86,7 +90,13 @@ def _idrid(folder: Path, target: str, split: str) -> Dataset:
                 place / f"{image.stem}_{_IDRID_FOLDERS[kind][1]}.tif" for place, kind in places
             ]
             masks = tuple(file for file in files if file.is_file())
+            absent += [] if masks or target in _IDRID_OPTIONAL else [image.name]
             samples.append(Sample(id=image.stem, image=image, masks=masks))
+    if absent:
+        raise DatasetError(
+            f"{folder} lacks the {target} masks of {len(absent)} images ({some(absent)})",
+            hint="unpack the archive again",
+        )
     return Dataset(
         id=f"idrid-{target}",
         title="IDRiD, part A (segmentation)",
@@ -125,6 +135,7 @@ def _hvdropdb(folder: Path, target: str, split: str) -> Dataset:
         target=_RIDGE,
         split=split,
         samples=samples,
+        caveat="It names no patients: images of one infant may lie in training and test split.",
         doi="10.17632/xw5xc7xrmp.3",
         citation=_HVDROPDB_CITATION,
     )
@@ -155,6 +166,11 @@ def _ridge_layout(folder: Path, split: str) -> tuple[Sample, ...]:
         )
     samples = []
     for camera, held_out in _RIDGE_TEST.items():
+        if not (roots[0] / f"{camera}_Ridge_images").is_dir():
+            raise DatasetError(
+                f"{roots[0]} is not complete: it has no {camera}_Ridge_images",
+                hint="unpack the archive again",
+            )
         for image in sorted((roots[0] / f"{camera}_Ridge_images").glob("*.png"), key=_number):
             part = "test" if _number(image) in held_out else "train"
             mask = roots[0] / f"{camera}_Ridge_masks" / image.name

@@ -29,6 +29,7 @@ __all__ = [
     "find",
     "has_weights",
     "index_findings",
+    "is_published",
     "latest",
     "locate",
     "pull",
@@ -160,6 +161,12 @@ def locate(name: str) -> Path:
     return entry.folder
 
 
+def is_published(folder: Path) -> bool:
+    """Whether a folder is an artifact that a registry lists: such a one never changes."""
+    place = folder.resolve()
+    return any(one.folder.resolve() == place for one in entries())
+
+
 def pull(name: str, *, into: Path | None = None) -> Path:
     """Put a verified copy of a query into the cache or another folder.
 
@@ -193,7 +200,7 @@ def backbone_specs() -> dict[str, BackboneSpec]:
     """Give all backbone specs by their id, in the order of the registries."""
     found: dict[str, BackboneSpec] = {}
     for registry in registries():
-        for path in sorted((registry / "backbones").glob("*.json")):
+        for path in sorted((registry / "backbones").glob("[!.]*.json")):
             spec = _spec(path)
             found.setdefault(spec.id, spec)
     return found
@@ -206,7 +213,7 @@ def backbone_spec(name: str) -> BackboneSpec:
         NotFoundError: There is none of that name; the message says which are near.
         ManifestError: The spec breaks its schema.
     """
-    if name.endswith(".json"):
+    if "/" in name and name.endswith(".json"):
         return _spec(_place(name))
     specs = backbone_specs()
     if name not in specs:
@@ -239,7 +246,7 @@ def build_index(registry: Path) -> dict[str, Any]:
     except NotFoundError:
         yanked = set()
     records = []
-    for path in sorted((registry / "queries").glob(f"*/*/{artifact.MANIFEST}")):
+    for path in sorted((registry / "queries").glob(f"[!.]*/[!.]*/{artifact.MANIFEST}")):
         folder = path.parent
         found = artifact.read(folder)
         if (folder.parent.name, folder.name) != (found.manifest.name, found.manifest.version):

@@ -8,8 +8,9 @@ written once an image's files are there: it is what a second run goes by.
 import csv
 import io
 import json
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from retq_hub.errors import ImageError, NotFoundError, storage_errors
+from retq_hub.digest import bytes_digest, file_digest
+from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
 from retq_hub.images import SUFFIXES, decode, image_files
 from retq_hub.overlay import overlay
 from retq_hub.pipeline import AREA_PX, Pipeline, Segmentation
@@ -67,6 +69,8 @@ class Row:
         target: What it marks.
         version: Its version.
         digest: The artifact's digest.
+        weights_digest: The backbone's weights.
+        image_sha256: The image's file.
         width: Of the image, in pixels.
         height: Of the image, in pixels.
         area: Share of the image that is marked.
@@ -82,6 +86,8 @@ class Row:
     target: str
     version: str
     digest: str
+    weights_digest: str
+    image_sha256: str
     width: int
     height: int
     area: float
@@ -131,11 +137,22 @@ def find_images(arguments: Iterable[str]) -> list[Job]:
             found.update({one: Path(one.name) for one in matches})
         else:
             raise NotFoundError(f"there is no image {argument}", hint="check the path")
-    count = Counter(name.with_suffix("") for name in found.values())
+    short = Counter(name.with_suffix("") for name in found.values())
+    whole = Counter(found.values())
     return [
-        Job(image=path, stem=str(name if count[name.with_suffix("")] > 1 else name.with_suffix("")))
+        Job(image=path, stem=_stem(path, name, short[name.with_suffix("")], whole[name]))
         for path, name in found.items()
     ]
+
+
+def _stem(path: Path, name: Path, n_short: int, n_whole: int) -> str:
+    """Name an image's files: by its stem; where several have it, by name; then by place too."""
+    if n_short == 1:
+        return str(name.with_suffix(""))
+    if n_whole == 1:
+        return str(name)
+    place = bytes_digest(os.fsencode(path.resolve()))[:8]
+    return f"{name.with_suffix('')}_{place}"
 
 
 def _matches(pattern: Path) -> list[Path]:
@@ -165,13 +182,19 @@ def segment(
         options: What to write.
         progress: Where to report.
 
+    Images that lie in the output folder are left out: they are results.
+
     Raises:
+        UsageError: The folder holds results of another image of the same name.
         StorageError: The folder cannot be written.
     """
     options = options or Options()
     progress = progress or Silent()
     journal = output / "summary.jsonl"
     rows = _journal(journal)
+    inside = output.resolve()
+    jobs = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
+    _check_owners(jobs, rows, output)
     todo = [
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)
     ]
@@ -196,9 +219,22 @@ def segment(
     )
 
 
+def _check_owners(jobs: Sequence[Job], rows: Mapping[Key, Row], output: Path) -> None:
+    """Refuse to write over the masks of another image."""
+    owners = {row.mask.rpartition(f"_{row.query}")[0]: row.image for row in rows.values()}
+    for job in jobs:
+        owner = owners.get(job.stem, str(job.image))
+        if Path(owner).resolve() != job.image.resolve():
+            raise UsageError(
+                f"{output} has results of another {job.stem}: {owner}, not {job.image}",
+                hint="name another output folder",
+            )
+
+
 def _one(pipeline: Pipeline, job: Job, output: Path, options: Options) -> Iterator[Row]:
     """Segment one image and write its files."""
     image = decode(job.image)
+    digest = file_digest(job.image)
     result = pipeline(image)
     for name, found in result.items():
         masks = found.mask_at(*found.size)
@@ -207,7 +243,8 @@ def _one(pipeline: Pipeline, job: Job, output: Path, options: Options) -> Iterat
             _save_png(masks[number].astype(np.uint8) * 255, output / f"{marks}_mask.png")
             if options.probability:
                 _save_probability(found, number, output / f"{marks}_probability", options)
-            yield _row(job, name, found, number, f"{marks}_mask.png")
+            mask = f"{marks}_mask.png"
+            yield _row(job, name, found, number, mask, pipeline.backbone.weights_digest, digest)
     if options.overlays:
         _save(overlay(image, result), output / f"{job.stem}_overlay.jpg")
 
@@ -216,7 +253,15 @@ def _file(job: Job, query: str, target: str, count: int) -> str:
     return f"{job.stem}_{query}" if count == 1 else f"{job.stem}_{query}_{target}"
 
 
-def _row(job: Job, name: str, found: Segmentation, number: int, mask: str) -> Row:
+def _row(
+    job: Job,
+    name: str,
+    found: Segmentation,
+    number: int,
+    mask: str,
+    weights_digest: str,
+    image_sha256: str,
+) -> Row:
     manifest = found.manifest
     x, y = _centroid(found, number) or (None, None)
     one = Segmentation(logits=found.logits[number : number + 1], size=found.size, manifest=manifest)
@@ -227,6 +272,8 @@ def _row(job: Job, name: str, found: Segmentation, number: int, mask: str) -> Ro
         target=manifest.targets[number].name,
         version=manifest.version,
         digest=manifest.digest,
+        weights_digest=weights_digest,
+        image_sha256=image_sha256,
         width=found.size[0],
         height=found.size[1],
         area=round(area, 6),
@@ -295,11 +342,19 @@ def _is_done(
     options: Options,
 ) -> bool:
     """Whether an earlier run has segmented this image with these very queries."""
+    try:
+        digest = file_digest(job.image)
+    except OSError:
+        return False
     wanted = [f"{job.stem}_overlay.jpg"] if options.overlays else []
     for name, query in pipeline.queries.items():
         for target in query.manifest.targets:
             row = rows.get((str(job.image), name, target.name))
             if row is None or row.digest != query.manifest.digest:
+                return False
+            if row.weights_digest != pipeline.backbone.weights_digest:
+                return False
+            if row.image_sha256 != digest:
                 return False
             wanted.append(row.mask)
             if options.probability:

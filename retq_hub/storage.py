@@ -1,17 +1,23 @@
 """The cache folder, and writes that are either whole or absent."""
 
+import errno
+import glob
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from retq_hub.errors import storage_errors
 
 __all__ = ["cache_dir", "json_text", "whole_file", "whole_folder", "write_json", "write_text"]
+
+
+_TRIES = 5
+"""So often another process may put a folder in our way while we put ours in place."""
 
 
 def cache_dir() -> Path:
@@ -55,8 +61,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: The place cannot be written.
     """
+    path = path.absolute()
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _restore(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         try:
             yield temporary
@@ -68,18 +76,27 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def _swap(new: Path, path: Path) -> None:
     """Rename ``new`` to ``path``, moving what is there out of the way first."""
-    if not path.exists():
-        new.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    path.rename(old / "old")
-    try:
-        new.rename(path)
-    except OSError:
-        (old / "old").rename(path)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    for _ in range(_TRIES):
+        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+        try:
+            with suppress(FileNotFoundError):
+                path.rename(old / "old")
+            new.rename(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        finally:
+            _restore(path)
+            shutil.rmtree(old, ignore_errors=True)
+    new.rename(path)
+
+
+def _restore(path: Path) -> None:
+    """Put back what a killed run had moved out of the way; clear what it left half-made."""
+    for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old")):
+        if not path.exists() and (old / "old").is_dir():
+            (old / "old").rename(path)
 
 
 def json_text(document: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -103,4 +120,4 @@ def write_text(path: Path, text: str) -> None:
         StorageError: The place cannot be written.
     """
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")

@@ -15,9 +15,9 @@ from retq_hub import artifact, card, probe, schema
 from retq_hub.artifact import Golden
 from retq_hub.backbone import Backbone, LazyBackbone, assemble, plan
 from retq_hub.crossval import Choice, Trial, assess, choose_layers, coarse_fit, folds
-from retq_hub.dataset import Dataset
+from retq_hub.dataset import Dataset, some
 from retq_hub.errors import DatasetError, UsageError
-from retq_hub.evaluation import EVALUATION_PX
+from retq_hub.evaluation import EVALUATION_PX, IMAGE_PREFIX
 from retq_hub.features import TokenCache
 from retq_hub.fit import Fit, Objective, minimise, standardise
 from retq_hub.heads import logit_map
@@ -42,8 +42,8 @@ _GOLDEN_TOKENS = 16
 _INTENDED_USE = "Research on {target} in retinal images; comparison, explanation, pre-selection."
 _LIMITS = (
     "A coarse map of {grid} x {grid} cells, upsampled: outlines are approximate and structures "
-    "much smaller than a cell are found only as regions. Trained on {n} images of one source; "
-    "other cameras, populations and image qualities are not covered."
+    "much smaller than a cell are found only as regions. Trained on {n} images of {title}; other "
+    "cameras, populations and image qualities are not covered.{caveat}"
 )
 
 
@@ -93,7 +93,7 @@ def train(
     recipe: Recipe | None = None,
     backbone: LazyBackbone | None = None,
     licence: Licence | None = None,
-    authors: Sequence[str] = ("The retq-hub authors",),
+    authors: Sequence[str] = ("not named",),
     progress: Progress | None = None,
 ) -> Trained:
     """Train a query and write its artifact.
@@ -129,7 +129,7 @@ def train(
     artifact.check_replaceable(output)
     candidates = _candidates(recipe, backbone)
     masks = torch.from_numpy(dataset.masks(EVALUATION_PX, progress=progress))
-    _check_enough(dataset, masks)
+    _check_enough(dataset, masks, progress)
     cache = TokenCache(backbone=backbone)
     cache.fill(dataset.samples, _basis(backbone, candidates), progress=progress)
     search = _Search(dataset, cache, backbone, masks, recipe, progress)
@@ -160,7 +160,12 @@ def train(
         authors=tuple(authors),
         citation=dataset.citation,
         intended_use=_INTENDED_USE.format(target=dataset.target.label),
-        limits=_LIMITS.format(grid=backbone.spec.tokens.grid, n=len(dataset.samples)),
+        limits=_LIMITS.format(
+            grid=backbone.spec.tokens.grid,
+            n=len(dataset.samples),
+            title=dataset.title,
+            caveat=f" {dataset.caveat}" if dataset.caveat else "",
+        ),
         files={},
     )
     written = artifact.write(
@@ -258,6 +263,10 @@ def _basis(backbone: LazyBackbone, layers: Sequence[int]) -> Basis:
 
 
 def _candidates(recipe: Recipe, backbone: LazyBackbone) -> tuple[int, ...]:
+    if recipe.l2 is not None and not 0 < recipe.l2 < float("inf"):
+        raise UsageError(
+            f"an L2 weight of {recipe.l2:g} gives no unique solution", hint="such as 0.001"
+        )
     if recipe.layers is None:
         if recipe.max_layers < 1:
             raise UsageError(f"at most {recipe.max_layers} layers leave nothing to read")
@@ -272,7 +281,7 @@ def _candidates(recipe: Recipe, backbone: LazyBackbone) -> tuple[int, ...]:
     return recipe.layers
 
 
-def _check_enough(dataset: Dataset, masks: Tensor) -> None:
+def _check_enough(dataset: Dataset, masks: Tensor, progress: Progress) -> None:
     if len({sample.image_digest for sample in dataset.samples}) < 2:
         raise DatasetError(
             f"{dataset.title} has one image in split {dataset.split}, at least 2 are needed",
@@ -282,6 +291,11 @@ def _check_enough(dataset: Dataset, masks: Tensor) -> None:
         raise DatasetError(
             f"none of the {len(masks)} masks marks {dataset.target.label}",
             hint="check --target and the masks",
+        )
+    marked = masks.flatten(1).any(1).tolist()
+    if empty := [one.id for one, any_ in zip(dataset.samples, marked, strict=True) if not any_]:
+        progress.note(
+            f"{len(empty)} of {len(masks)} images do not show {dataset.target.label}: {some(empty)}"
         )
 
 
@@ -295,6 +309,7 @@ def _data_use(dataset: Dataset, masks: Tensor) -> DataUse:
         split_digest=dataset.digest,
         n_images=len(dataset.samples),
         n_positive=(int(masks.flatten(1).any(1).sum()),),
+        images=tuple(sorted(one.image_digest[:IMAGE_PREFIX] for one in dataset.samples)),
         citation=dataset.citation,
     )
 

@@ -87,7 +87,7 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
     from PIL import Image
 
     from retq_hub.backbone import Backbone, assemble, plan
-    from retq_hub.heads import upsample
+    from retq_hub.heads import cuts, upsample
     from retq_hub.probe import probe_image
     from retq_hub.query import Query
 
@@ -103,7 +103,7 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
     logits = query(assemble(backbone.tokens(image, plan([basis]))[0], basis)[None])[0]
     recorded = torch.from_numpy(golden.logits)
     worst = float((logits - recorded).abs().max())
-    cut = torch.logit(torch.tensor(manifest.head.thresholds)).float()[:, None, None]
+    cut = cuts(manifest.head.thresholds)
     masks = [upsample(one, _MASK_PX, _MASK_PX) > cut for one in (logits, recorded)]
     ppm = float((masks[0] != masks[1]).float().mean()) * 1e6
     found = []

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from retq_hub.checkpoint import fetch
+from retq_hub.checkpoint import alone, fetch
 from retq_hub.digest import TensorBytes, weights_digest
 from retq_hub.encoder import check_state
 from retq_hub.errors import CheckpointError, DigestMismatch, RetqError, storage_errors
@@ -96,9 +96,19 @@ def ensure(
         CheckpointError: It is no checkpoint of this backbone, or not safe to open.
         StorageError: The cache cannot be written.
     """
-    found = cached(spec)
-    if found is not None and file is None and not again:
+    wanted = file is None and not again
+    if wanted and (found := cached(spec)) is not None:
         return found
+    with alone(progress):
+        if wanted and (found := cached(spec)) is not None:
+            return found
+        return _fetched(spec, progress=progress, file=file, sha256=sha256)
+
+
+def _fetched(
+    spec: BackboneSpec, *, progress: Progress, file: Path | None, sha256: str | None
+) -> CachedWeights:
+    """Fetch, convert and cache a backbone's weights."""
     sources = (Source(kind="file", path=str(file), sha256=sha256),) if file else spec.sources
     with fetch(sources, sha256=sha256, progress=progress) as (checkpoint, origin):
         state = convert(checkpoint, spec)

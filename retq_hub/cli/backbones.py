@@ -80,7 +80,7 @@ def fetch_command(name: str, file: Path | None, sha256: str | None, again: bool)
 
     spec = registry.backbone_spec(name)
     found = weights.ensure(spec, progress=BarProgress(), file=file, sha256=sha256, again=again)
-    click.echo(str(found.path))
+    click.echo(f"{found.path}\nweights digest {found.digest}")
 
 
 @backbones_command.command("verify")

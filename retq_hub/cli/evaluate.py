@@ -24,7 +24,7 @@ def evaluate_command(
     **data: Any,  # noqa: ANN401 - the data set's options
 ) -> None:
     """Score QUERY per image on a split: AUROC, AUPRC, Dice and IoU at 392 x 392 pixels."""
-    dataset = open_dataset(**data)
+    dataset = open_dataset(**data, default_split="test")
     from retq_hub import registry
     from retq_hub.evaluation import evaluate, record
 

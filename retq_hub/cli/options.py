@@ -36,9 +36,7 @@ def dataset_options(*, split: str) -> Callable[[Command], Command]:
         click.option("--masks", type=_PATH, help="Masks named like their images."),
         click.option("--csv", "table", type=_PATH, help="A CSV with image, mask and split."),
         click.option("--target", required=True, help="What the masks mark: disc, lesions ..."),
-        click.option(
-            "--split", default=split, show_default=True, help="train, test or all of a data set."
-        ),
+        click.option("--split", help=f"train, test or all; {split} if not given."),
     )
 
     def add(command: Command) -> Command:
@@ -57,7 +55,8 @@ def open_dataset(
     masks: Path | None,
     table: Path | None,
     target: str,
-    split: str,
+    split: str | None,
+    default_split: str,
 ) -> "Dataset":
     """Open the data set that the options name.
 
@@ -72,12 +71,17 @@ def open_dataset(
             "name the data in one way",
             hint="--dataset NAME --data DIR, or --images DIR --masks DIR, or --csv FILE",
         )
+    part = split or default_split
     if table is not None:
-        return datasets.from_csv(table, target=target, split=split, name=table.stem)
+        return datasets.from_csv(table, target=target, split=part, name=table.stem)
     if dataset is None:
         if images is None or masks is None:
             raise UsageError("--images and --masks go together")
+        if split not in (None, "all"):
+            raise UsageError(
+                f"--images and --masks have no split {split!r}", hint="list the pairs in a CSV"
+            )
         return datasets.from_folders(images, masks, target=target, name=images.resolve().name)
     if data is None:
         raise UsageError(f"--dataset {dataset} needs --data", hint="the folder it lies in")
-    return datasets.open_dataset(dataset, data, target=target, split=split)
+    return datasets.open_dataset(dataset, data, target=target, split=part)

@@ -38,11 +38,13 @@ def info_command(name: str, as_json: bool) -> None:
     from retq_hub.card import NOT_A_DEVICE, combination
 
     manifest = artifact.read_manifest(registry.locate(name))
-    spec = registry.backbone_spec(manifest.backbone.id)
     if as_json:
         print_json({**to_json(manifest), "digest": manifest.digest})
         return
-    licences = (manifest.licence, spec.licence, *(data.licence for data in manifest.data))
+    spec = registry.backbone_specs().get(manifest.backbone.id)
+    licences = [manifest.licence, *(data.licence for data in manifest.data)]
+    licences += [spec.licence] if spec else []
+    known = "with backbone and data" if spec else "with data, the backbone's licence is not known"
     rows = [
         ("name", f"{manifest.name} {manifest.version}"),
         ("marks", ", ".join(target.label for target in manifest.targets)),
@@ -66,7 +68,7 @@ def info_command(name: str, as_json: bool) -> None:
             )
             for one in manifest.metrics
         ),
-        ("licence", f"{manifest.licence.id}; with backbone and data: {combination(licences)}"),
+        ("licence", f"{manifest.licence.id}; {known}: {combination(licences)}"),
         ("digest", manifest.digest),
         ("note", NOT_A_DEVICE),
     ]

@@ -76,9 +76,10 @@ def segment_command(
             columns = ("image", "query", "area", "highest probability")
             print_table(columns, rows, wrap="image", right=2)
         more = f", the first {_SHOWN} rows are above" if len(done.rows) > _SHOWN else ""
+        see = f"; see {output / 'summary.csv'}" if done.rows else ""
         click.echo(
-            f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{more}; "
-            f"see {output / 'summary.csv'}"
+            f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed"
+            f"{more}{see}"
         )
     if done.failed:
         last = list(done.failed.values())[-1]

@@ -49,7 +49,7 @@ def train_command(
     Layers, L2 weight and threshold are chosen by cross-validation over the given images. A killed
     run carries on where it was.
     """
-    dataset = open_dataset(**data)
+    dataset = open_dataset(**data, default_split="train")
     from retq_hub.backbone import LazyBackbone
     from retq_hub.manifest import Licence
     from retq_hub.registry import DEFAULT_BACKBONE
