@@ -4,9 +4,12 @@ from collections.abc import Iterable
 
 from retq_hub.manifest import BackboneSpec, Licence, Measured, QueryManifest
 
-__all__ = ["NOT_A_DEVICE", "combination", "render"]
+__all__ = ["NOT_A_DEVICE", "UNKNOWN", "combination", "render"]
 
 NOT_A_DEVICE = "Research software, not a medical device: not for diagnosis or treatment."
+
+UNKNOWN = Licence(id="LicenseRef-unknown")
+"""Stands where nobody has said under which licence something is."""
 
 _LABELS = {
     "auroc": "AUROC",

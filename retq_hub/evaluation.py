@@ -198,7 +198,7 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
 
 def trained_on(manifest: QueryManifest, dataset: Dataset) -> int:
     """Count the images of a split that a query was trained on, by their content."""
-    known = {prefix for data in manifest.data for prefix in data.images}
+    known = {prefix for data in manifest.data for prefix in data.images or ()}
     return sum(sample.image_digest[:IMAGE_PREFIX] in known for sample in dataset.samples)
 
 

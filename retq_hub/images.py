@@ -137,8 +137,10 @@ def read_mask(path: Path, *, size: tuple[int, int] | None = None) -> NDArray[np.
     counts = np.bincount(values.ravel(), minlength=top + 1)
     present = np.flatnonzero(counts)
     between = counts[top // 8 + 1 : top - top // 8].sum()
-    plateau = len(present) <= 16 and between > (0 if top <= 16 else 0.001 * values.size)
-    if plateau or between > 0.05 * values.size or between > 0.5 * counts[1:].sum():
+    label_map = (
+        len(present) > 2 if top <= 16 else len(present) == 3 and between > values.size / 1000
+    )
+    if label_map or between > 0.05 * values.size or between > 0.5 * counts[1:].sum():
         raise MaskError(
             f"mask {path} has {len(present)} grey values ({present[0]} ... {top}), "
             f"{between / values.size:.1%} of the pixels in between: that is no mask of one target",

@@ -155,7 +155,7 @@ class DataUse:
     split_digest: str
     n_images: int
     n_positive: tuple[int, ...]
-    images: tuple[str, ...] = ()
+    images: tuple[str, ...] | None = None
     doi: str | None = None
     citation: str | None = None
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from retq_hub import artifact, datasets, schema
 from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import Dataset
-from retq_hub.errors import UsageError
+from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.evaluation import EVALUATION_PX, evaluate, record
 from retq_hub.images import area_mask, decode, read_mask
 from retq_hub.pipeline import Pipeline
@@ -82,7 +82,9 @@ def test_record_refuses_the_split_that_was_trained_on(
 ) -> None:
     training, _, folder = spots
     before = (folder / artifact.MANIFEST).read_bytes()
-    with pytest.raises(UsageError, match="was trained on split 'train' of eyes"):
+    with pytest.raises(
+        UsageError, match="was trained on 5 of the 5 images of split 'train' of eyes"
+    ):
         record(folder, evaluate(folder, training))
     assert (folder / artifact.MANIFEST).read_bytes() == before
 
@@ -118,3 +120,40 @@ def test_cached_tokens_give_the_same_figures(spots: tuple[Dataset, Dataset, Path
     _, test, folder = spots
     assert evaluate(folder, test).document() == evaluate(folder, test).document()
     assert decode(test.samples[0].image).size == (120, 96)
+
+
+def test_one_image_of_the_training_split_is_enough_to_refuse(
+    spots: tuple[Dataset, Dataset, Path], tmp_path: Path
+) -> None:
+    *_, folder = spots
+    everything = datasets.from_csv(
+        tmp_path / "data/eyes.csv", target="spot", split="all", name="eyes"
+    )
+    found = evaluate(folder, everything)
+    assert found.n_trained_on == 5
+    with pytest.raises(UsageError, match="was trained on 5 of the 8 images"):
+        record(folder, found)
+
+
+def test_a_published_query_is_not_changed(
+    spots: tuple[Dataset, Dataset, Path], registry_folder: Path
+) -> None:
+    _, test, _ = spots
+    published = registry_folder / "queries/tiny-disc/1.0.0"
+    before = (published / artifact.MANIFEST).read_bytes()
+    with pytest.raises(UsageError, match="a published version never changes"):
+        record(published, evaluate(published, test))
+    assert (published / artifact.MANIFEST).read_bytes() == before
+
+
+def test_another_preprocessing_is_refused_though_the_weights_are_the_same(
+    spots: tuple[Dataset, Dataset, Path], registry_folder: Path
+) -> None:
+    _, test, folder = spots
+    path = registry_folder / "backbones/tiny-vit.json"
+    path.write_text(
+        path.read_text().replace('"bicubic",\n    "size_px"', '"bilinear",\n    "size_px"')
+    )
+    assert "bilinear" in path.read_text()
+    with pytest.raises(BackboneMismatch, match="preprocessing"):
+        evaluate(folder, test)

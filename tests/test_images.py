@@ -367,3 +367,32 @@ def test_image_files_are_found_by_ending_and_hidden_ones_are_not(tmp_path: Path)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     assert image_files(tmp_path) == [tmp_path / name for name in wanted]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([0, 128, 255], "that is no mask of one target"),
+        ([255, 255, 255], "it may be inverted"),
+    ],
+)
+def test_disc_and_cup_maps_and_inverted_masks_are_refused(
+    tmp_path: Path, values: list[int], reason: str
+):
+    pixels = np.repeat(np.array(values, np.uint8), 40).reshape(3, 40)
+    with pytest.raises(MaskError, match=reason):
+        read_mask(saved(tmp_path, "png", Image.fromarray(pixels)))
+
+
+def test_a_mask_drawn_in_black_on_transparent_ground_is_read_from_its_alpha(tmp_path: Path):
+    alpha = np.zeros((6, 8), np.uint8)
+    alpha[2:4, 3:6] = 255
+    layer = Image.new("RGBA", (8, 6), (0, 0, 0, 0))
+    layer.putalpha(Image.fromarray(alpha))
+    np.testing.assert_array_equal(read_mask(saved(tmp_path, "png", layer)), alpha > 0)
+
+
+def test_twelve_bits_in_sixteen_are_refused(tmp_path: Path):
+    deep = Image.fromarray((np.arange(48, dtype=np.uint16) * 80).reshape(6, 8))
+    with pytest.raises(ImageError, match="12-bit data"):
+        decode(saved(tmp_path, "png", deep))

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from eyes import draw, make_folders
 from PIL import Image
 
-from retq_hub.errors import NotFoundError
+from retq_hub.errors import NotFoundError, UsageError
 from retq_hub.pipeline import Pipeline
 from retq_hub.segment import Options, find_images, segment
 
@@ -140,3 +141,41 @@ def test_patterns_are_expanded_and_missing_files_named(images: Path) -> None:
     for wrong in (images / "nothing.png", images / "*.bmp"):
         with pytest.raises(NotFoundError, match="there is no image"):
             find_images([str(wrong)])
+
+
+def test_images_of_one_name_from_two_folders_are_kept_apart(
+    tmp_path: Path, pipeline: Pipeline
+) -> None:
+    for number, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        draw(number)[0].save(tmp_path / folder / "eye.png")
+    jobs = find_images([str(tmp_path / "a"), str(tmp_path / "b")])
+    done = segment(pipeline, jobs, tmp_path / "out")
+    assert len({row.mask for row in done.rows}) == 6
+    segment(pipeline, find_images([str(tmp_path / "a")]), tmp_path / "single")
+    with pytest.raises(UsageError, match="results of another eye"):
+        segment(pipeline, find_images([str(tmp_path / "b")]), tmp_path / "single")
+
+
+def test_a_changed_photograph_is_done_again(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    jobs = find_images([str(images)])
+    segment(pipeline, jobs, tmp_path / "out")
+    draw(77)[0].save(images / "eye1.png")
+    assert segment(pipeline, jobs, tmp_path / "out").done == 1
+
+
+def test_results_below_the_input_are_no_input(pipeline: Pipeline, images: Path) -> None:
+    for expected in (3, 0):
+        jobs = find_images([str(images)])
+        assert segment(pipeline, jobs, images / "out").done == expected
+
+
+def test_a_name_that_is_not_utf_8_does_no_harm(pipeline: Pipeline, tmp_path: Path) -> None:
+    name = tmp_path / os.fsdecode(b"M\xfcller.png")
+    draw(0)[0].save(name)
+    done = segment(pipeline, find_images([str(name)]), tmp_path / "out")
+    assert done.done == 1
+    assert b"M\xfcller" in (tmp_path / "out/summary.csv").read_bytes()
+    assert segment(pipeline, find_images([str(name)]), tmp_path / "out").skipped == 1

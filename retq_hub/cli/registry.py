@@ -35,16 +35,14 @@ def search_command(words: tuple[str, ...], as_json: bool) -> None:
 def info_command(name: str, as_json: bool) -> None:
     """Show what is known of a query: NAME, NAME@VERSION or ./FOLDER."""
     from retq_hub import artifact
-    from retq_hub.card import NOT_A_DEVICE, combination
+    from retq_hub.card import NOT_A_DEVICE, UNKNOWN, combination
 
     manifest = artifact.read_manifest(registry.locate(name))
     if as_json:
         print_json({**to_json(manifest), "digest": manifest.digest})
         return
     spec = registry.backbone_specs().get(manifest.backbone.id)
-    licences = [manifest.licence, *(data.licence for data in manifest.data)]
-    licences += [spec.licence] if spec else []
-    known = "with backbone and data" if spec else "with data, the backbone's licence is not known"
+    others = (spec.licence if spec else UNKNOWN, *(data.licence for data in manifest.data))
     rows = [
         ("name", f"{manifest.name} {manifest.version}"),
         ("marks", ", ".join(target.label for target in manifest.targets)),
@@ -68,7 +66,11 @@ def info_command(name: str, as_json: bool) -> None:
             )
             for one in manifest.metrics
         ),
-        ("licence", f"{manifest.licence.id}; {known}: {combination(licences)}"),
+        (
+            "licence",
+            f"{manifest.licence.id}; with backbone and data: "
+            f"{combination((manifest.licence, *others))}",
+        ),
         ("digest", manifest.digest),
         ("note", NOT_A_DEVICE),
     ]
