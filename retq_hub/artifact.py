@@ -20,6 +20,14 @@ from retq_hub.errors import (
     NotFoundError,
     UsageError,
 )
+from retq_hub.inspection import (
+    GOLDEN,
+    MANIFEST,
+    QUERY,
+    golden_findings,
+    sense_findings,
+    shape_findings,
+)
 from retq_hub.manifest import FileDigest, QueryManifest, from_json, to_json
 from retq_hub.storage import json_text, whole_folder
 
@@ -44,15 +52,9 @@ __all__ = [
     "write",
 ]
 
-MANIFEST = "retq.json"
-QUERY = "query.safetensors"
-GOLDEN = "golden.safetensors"
 CARD = "README.md"
 
 _FILES = (MANIFEST, QUERY, GOLDEN, CARD)
-
-GOLDEN_TOLERANCE = 1e-3
-"""Largest allowed absolute deviation of a logit recomputed from the golden tokens."""
 
 _MAX_TENSOR_BYTES = 256 * 2**20
 
@@ -134,9 +136,11 @@ def read(folder: Path) -> Artifact:
     manifest = read_manifest(folder)
     query = _tensors(folder, QUERY, manifest)
     golden = _tensors(folder, GOLDEN, manifest)
-    if found := [*_shape_findings(manifest, query, golden), *_sense_findings(manifest)]:
+    if found := [*shape_findings(manifest, query, golden), *sense_findings(manifest)]:
         raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
-    artifact = Artifact(
+    if found := list(golden_findings(query["query"], query["bias"], golden)):
+        raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
+    return Artifact(
         manifest=manifest,
         vector=query["query"],
         bias=query["bias"],
@@ -144,9 +148,6 @@ def read(folder: Path) -> Artifact:
             positions=golden["positions"], tokens=golden["tokens"], logits=golden["logits"]
         ),
     )
-    if found := golden_findings(artifact):
-        raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
-    return artifact
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -162,7 +163,7 @@ def findings(folder: Path) -> list[Finding]:
         manifest = read_manifest(folder)
     except ManifestError as error:
         return [replace(one, where=f"{MANIFEST}/{one.where}") for one in error.findings]
-    found = [*_sense_findings(manifest)]
+    found = [*sense_findings(manifest)]
     if not (folder / CARD).is_file():
         found.append(Finding(where=CARD, what="is missing"))
     tensors = {}
@@ -172,7 +173,7 @@ def findings(folder: Path) -> list[Finding]:
         except IntegrityError as error:
             found.append(Finding(where=name, what=error.found))
     if len(tensors) == 2:
-        found += _shape_findings(manifest, tensors[QUERY], tensors[GOLDEN])
+        found += shape_findings(manifest, tensors[QUERY], tensors[GOLDEN])
     if not found:
         try:
             read(folder)
@@ -279,29 +280,6 @@ def _replacing(folder: Path) -> Iterator[Path]:
         yield temporary
 
 
-def golden_findings(artifact: Artifact) -> list[Finding]:
-    """Recompute the golden logits from the golden tokens.
-
-    Returns:
-        A finding if they deviate by more than `GOLDEN_TOLERANCE`.
-    """
-    import numpy as np
-
-    golden = artifact.golden
-    logits = golden.tokens @ artifact.vector.T + artifact.bias
-    kept = golden.logits.reshape(len(artifact.bias), -1)[:, golden.positions].T
-    worst = float(np.abs(logits - kept).max())
-    if worst <= GOLDEN_TOLERANCE:
-        return []
-    return [
-        Finding(
-            where=GOLDEN,
-            what=f"a logit deviates by {worst:.3g} from the query's, at most "
-            f"{GOLDEN_TOLERANCE} is allowed",
-        )
-    ]
-
-
 def _blob(**tensors: "NDArray[Any]") -> bytes:
     """Give a safetensors file; safetensors writes a strided array as it lies, so lay it out."""
     import numpy as np
@@ -353,60 +331,3 @@ def _tensors(folder: Path, name: str, manifest: QueryManifest) -> "Mapping[str, 
         raise IntegrityError(
             f"{path} is no safetensors file: {error}", hint="get the artifact again"
         ) from error
-
-
-def _shape_findings(
-    manifest: QueryManifest, query: "Mapping[str, NDArray[Any]]", golden: "Mapping[str, Any]"
-) -> Iterator[Finding]:
-    import numpy as np
-
-    C = len(manifest.targets)
-    wanted = {
-        QUERY: (query, {"query", "bias"}),
-        GOLDEN: (golden, {"positions", "tokens", "logits"}),
-    }
-    for name, (tensors, names) in wanted.items():
-        if set(tensors) != names:
-            yield Finding(where=name, what=f"has tensors {sorted(tensors)}, not {sorted(names)}")
-            return
-    D = query["query"].shape[-1] if query["query"].ndim else 0
-    P = golden["positions"].shape[0] if golden["positions"].ndim else 0
-    g = golden["logits"].shape[-1] if golden["logits"].ndim else 0
-    shapes = {
-        "query": (query["query"], (C, D), np.float32),
-        "bias": (query["bias"], (C,), np.float32),
-        "positions": (golden["positions"], (P,), np.int32),
-        "tokens": (golden["tokens"], (P, D), np.float32),
-        "logits": (golden["logits"], (C, g, g), np.float32),
-    }
-    for name, (tensor, shape, dtype) in shapes.items():
-        if tensor.shape != shape or tensor.dtype != dtype:
-            what = f"is {tensor.dtype} {tensor.shape}, not {np.dtype(dtype)} {shape}"
-            yield Finding(where=name, what=what)
-            return
-        if not np.isfinite(tensor).all():
-            yield Finding(where=name, what="holds values that are not finite")
-    positions = golden["positions"]
-    if P == 0 or positions.min() < 0 or positions.max() >= g * g:
-        yield Finding(where="positions", what=f"must lie in 0 ... {g * g - 1} and not be empty")
-    size = manifest.basis.passes[0].size_px
-    if g and size % g:
-        what = f"{size} pixels do not make a grid of {g} x {g}"
-        yield Finding(where=f"{MANIFEST}/basis", what=what)
-    if D % len(manifest.basis.layers):
-        what = f"{D} floats cannot come from {len(manifest.basis.layers)} layers of one width"
-        yield Finding(where="query", what=what)
-
-
-def _sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
-    """What the schema cannot say: lengths that must agree."""
-    C = len(manifest.targets)
-    if len(manifest.head.thresholds) != C:
-        what = f"has {len(manifest.head.thresholds)} thresholds for {C} targets"
-        yield Finding(where=f"{MANIFEST}/head/thresholds", what=what)
-    if len({target.name for target in manifest.targets}) != C:
-        yield Finding(where=f"{MANIFEST}/targets", what="has a name twice")
-    for number, data in enumerate(manifest.data):
-        if len(data.n_positive) != C:
-            what = f"has {len(data.n_positive)} counts for {C} targets"
-            yield Finding(where=f"{MANIFEST}/data/{number}/n_positive", what=what)

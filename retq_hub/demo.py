@@ -8,7 +8,8 @@ from retq_hub.images import decode
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress
 from retq_hub.report import write_report
-from retq_hub.segment import Job, Options, Row, segment
+from retq_hub.segment import Job, Options, segment
+from retq_hub.summary import Row
 
 __all__ = ["QUERIES", "Demo", "demo"]
 

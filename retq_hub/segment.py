@@ -5,13 +5,11 @@ an overlay, and for all of them ``summary.csv`` and ``summary.jsonl``. A line of
 written once an image's files are there: it is what a second run goes by.
 """
 
-import csv
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,15 +23,12 @@ from retq_hub.overlay import overlay
 from retq_hub.pipeline import AREA_PX, Pipeline, Segmentation
 from retq_hub.progress import Progress, Silent
 from retq_hub.storage import whole_file, write_text
+from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
 
-__all__ = ["Job", "Options", "Outcome", "Row", "find_images", "segment"]
+__all__ = ["Job", "Options", "Outcome", "find_images", "segment"]
 
 _COMPONENT_PX = 1024
 """Longer side at which the largest component is looked for."""
-
-
-Key = tuple[str, str, str]
-"""Image, query and target: what makes a line of the summary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,45 +52,6 @@ class Options:
     probability: Literal["npy", "png"] | None = None
     overlays: bool = True
     force: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line of the summary: what one query says of one image.
-
-    Attributes:
-        image: The image's path as it was given.
-        query: The query's name.
-        target: What it marks.
-        version: Its version.
-        digest: The artifact's digest.
-        weights_digest: The backbone's weights.
-        image_sha256: The image's file.
-        width: Of the image, in pixels.
-        height: Of the image, in pixels.
-        area: Share of the image that is marked.
-        centroid_x: Of the largest component, in pixels; None where nothing is marked.
-        centroid_y: Likewise.
-        max_probability: The highest probability.
-        threshold: The probability above which a pixel is marked.
-        mask: The mask's file, relative to the output folder.
-    """
-
-    image: str
-    query: str
-    target: str
-    version: str
-    digest: str
-    weights_digest: str
-    image_sha256: str
-    width: int
-    height: int
-    area: float
-    centroid_x: float | None
-    centroid_y: float | None
-    max_probability: float
-    threshold: float
-    mask: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +147,7 @@ def segment(
     options = options or Options()
     progress = progress or Silent()
     journal = output / "summary.jsonl"
-    rows = _journal(journal)
+    rows = read_journal(journal)
     inside = output.resolve()
     jobs = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
     _check_owners(jobs, rows, output)
@@ -205,12 +161,12 @@ def segment(
         except ImageError as error:
             failed[str(job.image)] = error
             continue
-        rows.update({_key(row): row for row in found})
+        rows.update({key_of(row): row for row in found})
         with storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(asdict(row)) + "\n" for row in found)
+            stream.write(as_lines(found))
     if rows:
-        write_text(journal, "".join(json.dumps(asdict(row)) + "\n" for row in rows.values()))
-        write_text(output / "summary.csv", _csv(rows.values()))
+        write_text(journal, as_lines(rows.values()))
+        write_text(output / "summary.csv", as_csv(rows.values()))
     return Outcome(
         rows=tuple(rows.values()),
         done=len(todo) - len(failed),
@@ -361,28 +317,3 @@ def _is_done(
                 stem = row.mask.removesuffix("_mask.png")
                 wanted.append(f"{stem}_probability.{options.probability}")
     return all((output / file).is_file() for file in wanted)
-
-
-def _journal(path: Path) -> dict[Key, Row]:
-    """Read what earlier runs did; a line that was cut is left out."""
-    rows: dict[Key, Row] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in lines:
-        try:
-            row = Row(**json.loads(line))
-        except (ValueError, TypeError):
-            continue
-        rows[_key(row)] = row
-    return rows
-
-
-def _key(row: Row) -> Key:
-    return row.image, row.query, row.target
-
-
-def _csv(rows: Iterable[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()

@@ -15,11 +15,12 @@ PACKAGE = Path(retq_hub.__file__).parent
 LINES: list[set[str]] = [
     {"retq_hub"},
     {"errors"},
-    {"digest", "embedded", "heads", "progress", "storage"},
+    {"digest", "embedded", "heads", "progress", "storage", "summary"},
     {"fit", "hub", "manifest", "schema"},
-    {"artifact", "card", "checkpoint", "crossval", "encoder", "images", "markup", "metrics"}
+    {"card", "checkpoint", "crossval", "encoder", "images", "inspection", "markup", "metrics"}
     | {"onnx_dinov2", "probe"},
-    {"dataset", "registry"},
+    {"artifact", "dataset"},
+    {"registry"},
     {"published", "query", "weights"},
     {"backbone", "datasets"},
     {"features", "pipeline", "validation"},

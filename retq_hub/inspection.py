@@ -1,0 +1,105 @@
+"""What can be wrong with an artifact whose files are the right ones: shapes, sense, golden test.
+
+No torch, no files: manifest and arrays in, findings out.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from retq_hub.errors import Finding
+from retq_hub.manifest import QueryManifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+__all__ = [
+    "GOLDEN",
+    "GOLDEN_TOLERANCE",
+    "MANIFEST",
+    "QUERY",
+    "golden_findings",
+    "sense_findings",
+    "shape_findings",
+]
+
+MANIFEST = "retq.json"
+QUERY = "query.safetensors"
+GOLDEN = "golden.safetensors"
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest allowed absolute deviation of a logit recomputed from the golden tokens."""
+
+
+def golden_findings(
+    vector: "Floats", bias: "Floats", golden: "Mapping[str, NDArray[Any]]"
+) -> Iterator[Finding]:
+    """Recompute the golden logits from the golden tokens: a finding if they deviate too much."""
+    import numpy as np
+
+    logits = golden["tokens"] @ vector.T + bias
+    kept = golden["logits"].reshape(len(bias), -1)[:, golden["positions"]].T
+    worst = float(np.abs(logits - kept).max())
+    if worst > GOLDEN_TOLERANCE:
+        what = f"a logit deviates by {worst:.3g} from the query's; {GOLDEN_TOLERANCE} is allowed"
+        yield Finding(where=GOLDEN, what=what)
+
+
+def shape_findings(
+    manifest: QueryManifest, query: "Mapping[str, NDArray[Any]]", golden: "Mapping[str, Any]"
+) -> Iterator[Finding]:
+    """Compare the tensors' names, shapes and types with each other and with the manifest."""
+    import numpy as np
+
+    C = len(manifest.targets)
+    wanted = {
+        QUERY: (query, {"query", "bias"}),
+        GOLDEN: (golden, {"positions", "tokens", "logits"}),
+    }
+    for name, (tensors, names) in wanted.items():
+        if set(tensors) != names:
+            yield Finding(where=name, what=f"has tensors {sorted(tensors)}, not {sorted(names)}")
+            return
+    D = query["query"].shape[-1] if query["query"].ndim else 0
+    P = golden["positions"].shape[0] if golden["positions"].ndim else 0
+    g = golden["logits"].shape[-1] if golden["logits"].ndim else 0
+    shapes = {
+        "query": (query["query"], (C, D), np.float32),
+        "bias": (query["bias"], (C,), np.float32),
+        "positions": (golden["positions"], (P,), np.int32),
+        "tokens": (golden["tokens"], (P, D), np.float32),
+        "logits": (golden["logits"], (C, g, g), np.float32),
+    }
+    for name, (tensor, shape, dtype) in shapes.items():
+        if tensor.shape != shape or tensor.dtype != dtype:
+            what = f"is {tensor.dtype} {tensor.shape}, not {np.dtype(dtype)} {shape}"
+            yield Finding(where=name, what=what)
+            return
+        if not np.isfinite(tensor).all():
+            yield Finding(where=name, what="holds values that are not finite")
+    positions = golden["positions"]
+    if P == 0 or positions.min() < 0 or positions.max() >= g * g:
+        yield Finding(where="positions", what=f"must lie in 0 ... {g * g - 1} and not be empty")
+    size = manifest.basis.passes[0].size_px
+    if g and size % g:
+        what = f"{size} pixels do not make a grid of {g} x {g}"
+        yield Finding(where=f"{MANIFEST}/basis", what=what)
+    if D % len(manifest.basis.layers):
+        what = f"{D} floats cannot come from {len(manifest.basis.layers)} layers of one width"
+        yield Finding(where="query", what=what)
+
+
+def sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
+    """What the schema cannot say: lengths that must agree."""
+    C = len(manifest.targets)
+    if len(manifest.head.thresholds) != C:
+        what = f"has {len(manifest.head.thresholds)} thresholds for {C} targets"
+        yield Finding(where=f"{MANIFEST}/head/thresholds", what=what)
+    if len({target.name for target in manifest.targets}) != C:
+        yield Finding(where=f"{MANIFEST}/targets", what="has a name twice")
+    for number, data in enumerate(manifest.data):
+        if len(data.n_positive) != C:
+            what = f"has {len(data.n_positive)} counts for {C} targets"
+            yield Finding(where=f"{MANIFEST}/data/{number}/n_positive", what=what)
