@@ -107,6 +107,10 @@ def find(name: str) -> Entry:
     everything = entries()
     versions = [one for one in everything if one.record.name == plain]
     if not versions:
+        if _has(Path(plain), artifact.MANIFEST):
+            raise NotFoundError(
+                f"no registry has a query named {plain!r}", hint=f"for the folder, say ./{plain}"
+            )
         near = difflib.get_close_matches(plain, {one.record.name for one in everything}, n=3)
         raise NotFoundError(
             f"no registry has a query named {plain!r}",

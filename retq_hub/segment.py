@@ -141,7 +141,8 @@ def segment(
     Images that lie in the output folder are left out: they are results.
 
     Raises:
-        UsageError: The folder holds results of another image of the same name.
+        UsageError: The folder holds all of the images, or results of another image of the same
+            name.
         StorageError: The folder cannot be written.
     """
     options = options or Options()
@@ -149,7 +150,12 @@ def segment(
     journal = output / "summary.jsonl"
     rows = read_journal(journal)
     inside = output.resolve()
-    jobs = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
+    outside = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
+    if jobs and not outside:
+        raise UsageError(
+            f"the images lie in the output folder, {output}", hint="name another output folder"
+        )
+    jobs = outside
     _check_owners(jobs, rows, output)
     todo = [
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)

@@ -179,3 +179,10 @@ def test_a_name_that_is_not_utf_8_does_no_harm(pipeline: Pipeline, tmp_path: Pat
     assert done.done == 1
     assert b"M\xfcller" in (tmp_path / "out/summary.csv").read_bytes()
     assert segment(pipeline, find_images([str(name)]), tmp_path / "out").skipped == 1
+
+
+def test_images_in_the_output_folder_are_not_passed_over_in_silence(
+    pipeline: Pipeline, images: Path
+) -> None:
+    with pytest.raises(UsageError, match="the images lie in the output folder"):
+        segment(pipeline, find_images([str(images)]), images)
