@@ -113,7 +113,8 @@ def evaluate(
     number = _target_number(manifest, dataset)
     backbone = backbone or LazyBackbone(manifest.backbone.id, progress=progress)
     progress.note(backbone.check(manifest.backbone, allow_mismatch=allow_mismatch))
-    if seen := trained_on(manifest, dataset):
+    seen = trained_on(manifest, dataset)
+    if seen:
         total = len(dataset.samples)
         progress.note(
             f"{seen} of {total} images were trained on: figures on them say nothing of new images"
@@ -135,7 +136,7 @@ def evaluate(
         target=dataset.target.name,
         split=dataset.split,
         split_digest=dataset.digest,
-        n_trained_on=trained_on(manifest, dataset),
+        n_trained_on=seen,
         threshold=threshold,
         size_px=EVALUATION_PX,
         metrics=summarise(images),

@@ -42,13 +42,12 @@ class TokenCache:
 
     Args:
         backbone: The backbone; loaded only when an image is not in the cache.
-        folder: Where the cache lies; in retq's cache folder if not given.
     """
 
-    def __init__(self, *, backbone: LazyBackbone, folder: Path | None = None) -> None:
+    def __init__(self, *, backbone: LazyBackbone) -> None:
         self._key = (backbone.weights_digest, backbone.spec.preprocessing_digest)
         self._backbone = backbone
-        self._folder = folder or cache_dir() / "tokens"
+        self._folder = cache_dir() / "tokens"
 
     def missing(self, files: Iterable[ImageFile], basis: Basis) -> list[ImageFile]:
         """Give the images that would need the backbone."""

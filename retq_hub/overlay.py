@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from retq_hub.heads import upsample
+from retq_hub.heads import cuts, upsample
 from retq_hub.images import decode
 from retq_hub.pipeline import Segmentation
 
@@ -173,10 +173,8 @@ def _draw_mask(
 
 def _margin(segmentation: Segmentation, width: int, height: int) -> NDArray[np.float32]:
     """(H, W) logit above the threshold, of the target most above its own: positive is marked."""
-    thresholds = torch.tensor(segmentation.manifest.head.thresholds, dtype=torch.float64)
-    cut = torch.logit(thresholds).float()[:, None, None]
     maps = upsample(torch.from_numpy(segmentation.logits), height, width)
-    return np.asarray((maps - cut).amax(0).numpy())
+    return np.asarray((maps - cuts(segmentation.manifest.head.thresholds)).amax(0).numpy())
 
 
 def _distance(margin: NDArray[np.float32]) -> NDArray[np.float32]:
