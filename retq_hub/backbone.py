@@ -1,7 +1,7 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,21 +12,13 @@ from torch import Tensor
 
 from retq_hub import probe, registry, weights
 from retq_hub.encoder import Encoder
-from retq_hub.errors import BackboneMismatch, IntegrityError, UsageError
+from retq_hub.errors import BackboneMismatch, IntegrityError
 from retq_hub.images import normalise, square
 from retq_hub.manifest import BackboneRef, BackboneSpec, Basis, Fingerprint, Pass
 from retq_hub.progress import Progress, Silent
+from retq_hub.tiling import PassKey, cut, stitch
 
 __all__ = ["Backbone", "LazyBackbone", "PassKey", "Plan", "TokenSet", "assemble", "plan"]
-
-
-@dataclass(frozen=True, order=True)
-class PassKey:
-    """What makes two passes the same: they see the same pixels and give the same tokens."""
-
-    size_px: int
-    tiles: int
-    norm: bool
 
 
 Plan = Mapping[PassKey, tuple[int, ...]]
@@ -41,15 +33,27 @@ def plan(bases: Iterable[Basis]) -> dict[PassKey, tuple[int, ...]]:
     layers: dict[PassKey, set[int]] = {}
     for basis in bases:
         for one in basis.passes:
-            layers.setdefault(_key(one, basis), set()).update(one.layers)
+            for key in _keys(one, basis):
+                layers.setdefault(key, set()).update(one.layers)
     return {key: tuple(sorted(found)) for key, found in sorted(layers.items())}
 
 
-def assemble(tokens: TokenSet, basis: Basis) -> Tensor:
-    """Concatenate the (N, D) tokens that a basis names, in its order."""
-    return torch.cat(
-        [tokens[_key(one, basis), layer] for one in basis.passes for layer in one.layers], dim=-1
-    )
+def assemble(tokens: TokenSet, basis: Basis) -> list[Tensor]:
+    """Put together the tokens that a basis names.
+
+    Returns:
+        One (N, D) block a pass, its layers concatenated, averaged over the views.
+    """
+    return [
+        torch.cat(
+            [
+                torch.stack([tokens[key, layer] for key in _keys(one, basis)]).mean(0)
+                for layer in one.layers
+            ],
+            dim=-1,
+        )
+        for one in basis.passes
+    ]
 
 
 class Backbone:
@@ -139,18 +143,22 @@ class Backbone:
         Raises:
             UsageError: The backbone has no such layer or cannot run at such a size.
         """
-        home = PassKey(self.spec.preprocessing.size_px, 1, norm=True)
-        at_home = any(key.tiles == 1 and key.size_px == home.size_px for key in passes)
-        needed = {home: (), **passes} if embed and not at_home else passes
+        size = self.spec.preprocessing.size_px
+        home = PassKey(size, 1, norm=True)
+        at_home = [replace(home, norm=norm) for norm in (True, False)]
         found: dict[tuple[PassKey, int], Tensor] = {}
         embedding = None
+        needed = (
+            {home: (), **passes} if embed and not any(key in passes for key in at_home) else passes
+        )
         for key, layers in needed.items():
-            if key.tiles != 1:
-                raise UsageError(f"tiles {key.tiles} x {key.tiles} are not supported, only 1 x 1")
-            pixels = self._pixels(image, key.size_px)
-            wants = embed and embedding is None and key.size_px == home.size_px
-            tokens, pooled = self._encoder(pixels, layers, norm=key.norm, embed=wants)
-            found |= {(key, layer): one[0] for layer, one in zip(layers, tokens, strict=True)}
+            key.grid(self.spec.tokens.patch_px)
+            wants = embed and embedding is None and key in at_home
+            tokens, pooled = self._encoder(
+                self._pixels(image, key), layers, norm=key.norm, embed=wants
+            )
+            for layer, tiles in zip(layers, tokens, strict=True):
+                found[key, layer] = stitch(tiles, key, self.spec.tokens.patch_px)
             embedding = pooled[0] if pooled is not None else embedding
         return found, embedding
 
@@ -169,10 +177,10 @@ class Backbone:
         """
         return _check(ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch)
 
-    def _pixels(self, image: Image.Image, size_px: int) -> Tensor:
+    def _pixels(self, image: Image.Image, key: PassKey) -> Tensor:
         preprocessing = self.spec.preprocessing
-        pixels = normalise(square(image, preprocessing, size_px), preprocessing)
-        return torch.from_numpy(np.expand_dims(pixels, 0))
+        tiles = cut(square(image, preprocessing, key.side_px), key)
+        return torch.from_numpy(np.stack([normalise(tile, preprocessing) for tile in tiles]))
 
 
 class LazyBackbone:
@@ -206,6 +214,19 @@ class LazyBackbone:
             state = weights.load(self._found)
             self._loaded = Backbone(spec=self.spec, state=state, weights_digest=self.weights_digest)
         return self._loaded
+
+    @property
+    def ref(self) -> BackboneRef:
+        """What a query's manifest says of this backbone; loads it only if its spec pins nothing."""
+        pinned = self.spec.fingerprint
+        if pinned is None or self.weights_digest != self.spec.weights_digest:
+            return self().ref
+        return BackboneRef(
+            id=self.spec.id,
+            weights_digest=self.weights_digest,
+            preprocessing_digest=self.spec.preprocessing_digest,
+            fingerprint=pinned,
+        )
 
     def check(self, ref: BackboneRef, *, allow_mismatch: bool = False) -> str:
         """Decide as `Backbone.check` does, without loading the weights where digests agree."""
@@ -247,8 +268,12 @@ def _check(
     )
 
 
-def _key(one: Pass, basis: Basis) -> PassKey:
-    return PassKey(one.size_px, one.tiles, norm=basis.norm)
+def _keys(one: Pass, basis: Basis) -> list[PassKey]:
+    """Give a pass of each view."""
+    return [
+        PassKey(one.size_px, one.tiles, basis.norm, overlap_px=one.overlap_px or 0, view=view)
+        for view in basis.views or ("plain",)
+    ]
 
 
 def _refuse(reason: str, allow_mismatch: bool) -> str:

@@ -1,69 +1,70 @@
-"""Cross-validation over images: choose layers and threshold without touching the test images.
+"""Cross-validation over images: what a basis is worth, without touching the test images.
 
 Each fold's fit starts from the fit to all images with the curvature of the other folds there, so
 that five folds cost little more than one fit; the optimum that it reaches is the fold's own.
 Standardisation uses the tokens of all images, never their masks.
+
+Axis letters: n images, C targets, G side of the finest grid, S pixels a side of the mask.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retq_hub.fit import Fit, Objective, minimise, standardise
-from retq_hub.heads import upsample
+from retq_hub.fit import Objective, Standardisation, TokenSource, moments
+from retq_hub.losses import CrossEntropy, Loss
+from retq_hub.newton import Fit, minimise
 
-__all__ = ["Choice", "Trial", "assess", "choose_layers", "coarse_fit", "folds"]
+__all__ = ["HeldOut", "coarse", "cross_validate", "folds", "solve"]
 
 N_FOLDS = 5
-_CELL_PX = 4
-_COARSE_TOLERANCE = 1e-7
-_LEVELS = 200
+_COARSE_PX = 112
+_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What cross-validation said of one basis.
+class HeldOut:
+    """What queries say of images that they were not fitted to.
 
     Attributes:
-        layers: The layers tried, in the order of concatenation.
-        dice: Mean over images of the held-out Dice at ``threshold``.
-        threshold: The probability threshold that maximises it, the worst tenth left out.
-        l2: The weight of the L2 term that was tried.
-        loss: Mean held-out loss, without L2 term, at four pixels a cell.
+        grids: (C, G, G) float32 logits of each image.
+        loss: Mean held-out loss, without L2 term, on coarse masks.
+        fit: The fit to all images, on coarse masks.
+        scale: Moments of the tokens.
     """
 
-    layers: tuple[int, ...]
-    dice: float
-    threshold: float
-    l2: float
+    grids: tuple[Tensor, ...]
     loss: float
+    fit: Fit
+    scale: Standardisation
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The basis that won, and all that was tried on the way."""
-
-    best: Trial
-    trials: tuple[Trial, ...]
-
-
-def folds(digests: Sequence[str], *, seed: int, count: int = N_FOLDS) -> list[list[int]]:
+def folds(
+    digests: Sequence[str],
+    *,
+    seed: int,
+    count: int = N_FOLDS,
+    strata: Sequence[int] | None = None,
+) -> list[list[int]]:
     """Deal images into folds by their content, whatever their order and names; twins stay together.
 
     Args:
         digests: One digest an image.
         seed: Another seed deals them otherwise.
         count: Number of folds; no more than there are different images.
+        strata: A number for each image; those with the same are spread evenly over the folds.
 
     Returns:
         For each fold the numbers of its images.
     """
     keys = [hashlib.sha256(f"{seed}/{digest}".encode()).digest() for digest in digests]
-    rank = {key: number for number, key in enumerate(sorted(set(keys)))}
+    levels = dict(zip(keys, strata or [0] * len(keys), strict=True))
+    order = sorted(levels, key=lambda key: (-levels[key], key))
+    rank = {key: number for number, key in enumerate(order)}
     count = min(count, len(rank))
     return [
         [number for number, key in enumerate(keys) if rank[key] % count == fold]
@@ -71,112 +72,84 @@ def folds(digests: Sequence[str], *, seed: int, count: int = N_FOLDS) -> list[li
     ]
 
 
-def coarse_fit(tokens: Tensor, masks: Tensor, l2: float) -> tuple[Objective, Fit]:
-    """Fit at four pixels a cell: close to the full fit, at a tenth of its cost.
+def coarse(masks: Tensor, grids: Sequence[int]) -> Tensor:
+    """Bring masks to a size at which a fit is close to the full one at a tenth of its cost.
 
     Args:
-        tokens: (n, N, D) float32, standardised.
-        masks: (n, S, S) bool.
-        l2: Weight of the L2 term.
+        masks: (n, C, S, S) bool.
+        grids: Grid sides of the blocks of tokens.
+
+    Returns:
+        (n, C, s, s) float32 shares, s at least two pixels a cell of the finest grid; or the masks.
     """
-    size = _CELL_PX * round(tokens.shape[1] ** 0.5)
-    soft = torch.cat(
-        [F.interpolate(mask[None, None].float(), size, mode="area")[0] for mask in masks]
+    size = max(_COARSE_PX, 2 * max(grids))
+    if size >= masks.shape[-1]:
+        return masks
+    return torch.stack([F.interpolate(one[None].float(), size, mode="area")[0] for one in masks])
+
+
+def solve(objective: Objective, images: Sequence[int], *, tolerance: float = _TOLERANCE) -> Fit:
+    """Minimise from the beginning; a loss that is not convex from the cross-entropy's optimum."""
+    if objective.loss.convex:
+        return minimise(objective, images, tolerance=tolerance)
+    convex = Objective(
+        tokens=objective.tokens,
+        masks=objective.masks,
+        loss=CrossEntropy(),
+        l2=objective.l2,
+        scale=objective.scale,
     )
-    objective = Objective(tokens=tokens, masks=soft, l2=l2)
-    return objective, minimise(objective, range(len(tokens)), tolerance=_COARSE_TOLERANCE)
+    start = minimise(convex, images, tolerance=tolerance).theta
+    return minimise(objective, images, start=start, tolerance=tolerance)
 
 
-def assess(
-    tokens: Tensor,
+def cross_validate(
+    tokens: TokenSource,
     masks: Tensor,
     *,
+    loss: Loss,
     l2: float,
     parts: Sequence[Sequence[int]],
-    layers: tuple[int, ...],
-) -> Trial:
-    """Cross-validate one basis.
+) -> HeldOut:
+    """Fit to all folds but one, for each of them, and keep what is said of the one.
 
     Args:
-        tokens: (n, N, D) float16 or float32, raw.
-        masks: (n, S, S) bool.
+        tokens: The tokens of n images, and after them of further views of each; what is held out
+            is held out in all views, and judged in the first.
+        masks: (n, C, S, S) bool.
+        loss: What is minimised.
         l2: Weight of the L2 term.
         parts: The folds.
-        layers: What the tokens are, for the record.
     """
-    standard, _ = standardise(tokens)
-    objective, full = coarse_fit(standard, masks, l2)
-    curvatures = objective.curvature(full.theta, parts)
-    curves, losses = [], []
+    scale = moments(tokens)
+    objective = Objective(
+        tokens=tokens, masks=coarse(masks, tokens.grids), loss=loss, l2=l2, scale=scale
+    )
+    n = len(masks)
+
+    def views(images: Sequence[int]) -> list[int]:
+        return [start + image for start in range(0, len(tokens), n) for image in images]
+
+    full = solve(objective, range(len(tokens)))
+    curvatures = objective.curvature(full.theta, [views(part) for part in parts])
+    grids: dict[int, Tensor] = {}
+    losses = 0.0
     for number, held_out in enumerate(parts):
-        rest = sorted(image for part in parts if part is not held_out for image in part)
+        rest = views(sorted(image for part in parts if part is not held_out for image in part))
         others = [one for index, one in enumerate(curvatures) if index != number]
         fit = minimise(
             objective,
             rest,
             start=full.theta,
             hessian=objective.hessian(others, len(rest)),
-            tolerance=_COARSE_TOLERANCE,
+            tolerance=_TOLERANCE,
         )
-        penalty = l2 * float(fit.theta[:-1] @ fit.theta[:-1])
-        losses.append((objective.gradient(fit.theta, held_out)[0] - penalty) * len(held_out))
-        curves += [_dice_curve(standard[image], fit.theta, masks[image]) for image in held_out]
-    best = _best_level(torch.stack(curves))
-    return Trial(
-        layers=layers,
-        dice=float(torch.stack(curves).mean(0)[best]),
-        threshold=(best + 1) / _LEVELS,
-        l2=l2,
-        loss=sum(losses) / len(tokens),
+        penalty = objective.penalty(fit.theta)
+        losses += (objective.slope(fit.theta, held_out)[0] - penalty) * len(held_out)
+        grids |= {image: objective.grid_logits(fit.theta, image) for image in held_out}
+    return HeldOut(
+        grids=tuple(grids[image] for image in range(n)),
+        loss=losses / n,
+        fit=full,
+        scale=scale,
     )
-
-
-def choose_layers(
-    candidates: Sequence[int], max_layers: int, trial: Callable[[tuple[int, ...]], Trial]
-) -> Choice:
-    """Search layers greedily forward: the best single one, then what adds most to it, and so on.
-
-    Args:
-        candidates: The layers to look at.
-        max_layers: At most so many are combined.
-        trial: Cross-validates a combination.
-
-    Returns:
-        The combination with the highest held-out Dice, and all that were tried.
-    """
-    trials: list[Trial] = []
-    path: tuple[int, ...] = ()
-    for _ in range(min(max_layers, len(candidates))):
-        left = [layer for layer in candidates if layer not in path]
-        found = [trial(tuple(sorted((*path, layer)))) for layer in left]
-        trials += found
-        path = max(found, key=lambda one: one.dice).layers
-    return Choice(best=max(trials, key=lambda one: one.dice), trials=tuple(trials))
-
-
-def _best_level(curves: Tensor) -> int:
-    """Give the threshold with the highest mean Dice, the worst tenth of the images left out.
-
-    A few images on which the query fails altogether would else pull the threshold to where they
-    gain a little.
-
-    Args:
-        curves: (n, 199) Dice by image and threshold.
-    """
-    kept = curves.sort(dim=0).values[len(curves) // 10 :]
-    return int(kept.mean(0).argmax())
-
-
-def _dice_curve(tokens: Tensor, theta: Tensor, mask: Tensor) -> Tensor:
-    """Give one image's Dice at the thresholds 1/200, 2/200, ..., 199/200.
-
-    An image without the target counts 1 where nothing is marked, 0 elsewhere.
-    """
-    g = round(len(tokens) ** 0.5)
-    grid = (tokens @ theta[:-1].float() + theta[-1].float()).view(g, g)
-    probability = upsample(grid, *mask.shape).sigmoid_()
-    level = (probability * _LEVELS).long().clamp_(max=_LEVELS - 1).ravel()
-    marked = torch.bincount(level, minlength=_LEVELS).flip(0).cumsum(0).flip(0)[1:]
-    hits = torch.bincount(level[mask.ravel()], minlength=_LEVELS).flip(0).cumsum(0).flip(0)[1:]
-    total = marked + int(mask.sum())
-    return torch.where(total == 0, 1.0, 2 * hits / total.clamp(min=1)).double()

@@ -8,11 +8,13 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from retq_hub.digest import file_digest, json_digest
 from retq_hub.errors import DatasetError, ImageError, MaskError, RetqError
-from retq_hub.images import area_mask, decode, read_mask
+from retq_hub.images import area_mask, decode, green, read_mask
 from retq_hub.manifest import Licence, Target
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir, whole_file
@@ -69,6 +71,23 @@ class Sample:
             with whole_file(path) as temporary:
                 temporary.write_bytes(stream.getvalue())
         return np.unpackbits(packed, count=size_px**2).reshape(size_px, size_px).astype(bool)
+
+    def guide(self, width: int, height: int) -> Tensor:
+        """Give the image's green channel at a size, through a cache on disk.
+
+        Returns:
+            (height, width) float32, 0-1, of 8-bit precision.
+        """
+        path = cache_dir() / "guides" / f"{width}x{height}" / f"{self.image_digest}.npy"
+        try:
+            stored = np.load(path)
+        except (OSError, ValueError, EOFError):
+            stored = np.rint(green(decode(self.image), width, height) * 255).astype(np.uint8)
+            stream = BytesIO()
+            np.save(stream, stored)
+            with whole_file(path) as temporary:
+                temporary.write_bytes(stream.getvalue())
+        return torch.from_numpy(stored.astype(np.float32) / 255)
 
     def _union(self) -> NDArray[np.bool_]:
         size = decode(self.image).size

@@ -11,7 +11,7 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import Dataset
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
-from retq_hub.heads import upsample
+from retq_hub.heads import pixel_logits
 from retq_hub.manifest import Interval, Measured, QueryManifest, to_json
 from retq_hub.metrics import METRICS, ImageMetrics, score, summarise
 from retq_hub.progress import Progress, Silent
@@ -126,8 +126,10 @@ def evaluate(
     images = []
     for sample, mask in zip(dataset.samples, masks, strict=True):
         with torch.inference_mode():
-            grid = query(cache.tokens([sample], manifest.basis))[0, number]
-            logits = upsample(grid, EVALUATION_PX, EVALUATION_PX).numpy()
+            blocks = cache.blocks(sample, manifest.basis)
+            grid = query(*(block[None] for block in blocks))[0]
+            size = EVALUATION_PX
+            logits = pixel_logits(manifest.head, grid, size, size, sample.guide)[number].numpy()
         figures = score(sample.id, logits, mask, threshold)
         images.append(replace(figures, group=sample.group))
     return Evaluation(

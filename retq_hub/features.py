@@ -1,26 +1,36 @@
 """Tokens of many images, computed once: a cache on disk by image, backbone and preprocessing.
 
-Tokens are kept as float16, one safetensors an image and pass; a file that lacks a layer is made
-anew with the union, a file that cannot be read is made anew.
+Tokens are kept as float16, one safetensors an image and pass, with a check sum; a file that lacks a
+layer is made anew with the union, a file that is damaged is made anew.
 """
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from retq_hub.backbone import LazyBackbone, PassKey, assemble, plan
+from retq_hub.backbone import LazyBackbone, assemble, plan
 from retq_hub.digest import json_digest
+from retq_hub.errors import IntegrityError
 from retq_hub.images import decode
 from retq_hub.manifest import Basis
+from retq_hub.pixels import METHOD, channels
+from retq_hub.probe import probe_image
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir, whole_file
+from retq_hub.tiling import PassKey
 
-__all__ = ["ImageFile", "TokenCache"]
+__all__ = ["CachedTokens", "ImageFile", "TokenCache"]
+
+_IN_MEMORY_BYTES = 2**30
+"""Up to this size tokens are held in memory as float32; up to twice of it as float16."""
 
 
 class ImageFile(Protocol):
@@ -50,12 +60,12 @@ class TokenCache:
         self._folder = cache_dir() / "tokens"
 
     def missing(self, files: Iterable[ImageFile], basis: Basis) -> list[ImageFile]:
-        """Give the images that would need the backbone."""
+        """Give the images that would need the backbone; what is cached is verified."""
         needed = plan([basis])
         return [
             file
             for file in files
-            if any(self._read(file, key, layers) is None for key, layers in needed.items())
+            if not all(self._is_whole(file, key, layers) for key, layers in needed.items())
         ]
 
     def fill(self, files: Iterable[ImageFile], basis: Basis, *, progress: Progress) -> None:
@@ -63,44 +73,92 @@ class TokenCache:
 
         Raises:
             ImageError: An image cannot be used.
+            IntegrityError: The backbone gives something else than numbers.
+            UsageError: The backbone cannot give such a basis.
             StorageError: The cache cannot be written.
         """
         todo = self.missing(files, basis)
         for file in progress.steps(todo, what="running the backbone", total=len(todo)):
             self._compute(file, basis)
 
-    def tokens(self, files: Sequence[ImageFile], basis: Basis) -> Tensor:
-        """Give the tokens of images that `fill` has seen.
+    def blocks(self, file: ImageFile, basis: Basis) -> list[Tensor]:
+        """Give one image's tokens, a block a pass.
 
         Returns:
-            (n, N, D) float16.
+            (N, D) float32 each, of float16 precision.
         """
-        needed = plan([basis])
-        stacked: Tensor | None = None
-        for number, file in enumerate(files):
-            found: dict[tuple[PassKey, int], Tensor] = {}
-            for key, layers in needed.items():
-                part = self._read(file, key, layers) or self._compute(file, basis)[key]
-                found |= {(key, layer): part[layer] for layer in layers}
-            one = assemble(found, basis)
-            if stacked is None:
-                stacked = torch.empty(len(files), *one.shape, dtype=one.dtype)
-            stacked[number] = one
-        assert stacked is not None, "there is at least one image"
-        return stacked
+        found: dict[tuple[PassKey, int], Tensor] = {}
+        for key, layers in plan([basis]).items():
+            part = self._read(file, key, layers)
+            if part is None:
+                part = self._compute(file, basis)[key]
+            found |= {(key, layer): part[layer].float() for layer in layers}
+        blocks = assemble(found, basis)
+        if basis.pixels:
+            blocks.append(self._pixels(file))
+        return blocks
+
+    def probe(self, basis: Basis) -> list[Tensor]:
+        """Give the probe image's tokens, a block a pass, (N, D) float32, unrounded."""
+        name = json_digest([*self._key, [asdict(key) for key in plan([basis])], asdict(basis)])
+        path = self._folder / "probe" / f"{name[:32]}.safetensors"
+        try:
+            stored = load(path.read_bytes())
+            return [stored[str(number)] for number in range(len(stored))]
+        except (OSError, SafetensorError, KeyError):
+            pass
+        image = Image.fromarray(probe_image(max(key.side_px for key in plan([basis]))))
+        blocks = assemble(self._backbone().tokens(image, plan([basis]))[0], basis)
+        if basis.pixels:
+            blocks.append(torch.from_numpy(channels(image)))
+        with whole_file(path) as temporary:
+            numbered = {str(number): block for number, block in enumerate(blocks)}
+            temporary.write_bytes(save(numbered))
+        return blocks
+
+    def _pixels(self, file: ImageFile) -> Tensor:
+        path = self._folder / METHOD / f"{file.image_digest}.safetensors"
+        try:
+            return load(path.read_bytes())["channels"].float()
+        except (OSError, SafetensorError, KeyError):
+            found = torch.from_numpy(channels(decode(file.image))).half()
+            with whole_file(path) as temporary:
+                temporary.write_bytes(save({"channels": found}))
+            return found.float()
 
     def _compute(self, file: ImageFile, basis: Basis) -> dict[PassKey, dict[int, Tensor]]:
         backbone = self._backbone()
         result: dict[PassKey, dict[int, Tensor]] = {}
         image = decode(file.image)
         for key, layers in plan([basis]).items():
+            if self._is_whole(file, key, layers):
+                continue
             wanted = tuple(sorted({*layers, *self._layers(file, key)}))
             found, _ = backbone.tokens(image, {key: wanted})
             result[key] = {layer: found[key, layer].half() for layer in wanted}
+            for layer, tokens in result[key].items():
+                if not bool(tokens.isfinite().all()):
+                    raise IntegrityError(
+                        f"layer {layer} of {backbone.spec.id} gives tokens of {file.image} that "
+                        "are no numbers (NaN, or beyond 65504)",
+                        hint="verify the backbone with `retq backbones verify`",
+                    )
             with whole_file(self._path(file, key)) as temporary:
-                blob = save({str(layer): one for layer, one in result[key].items()})
-                temporary.write_bytes(blob)
+                named = {str(layer): one for layer, one in result[key].items()}
+                temporary.write_bytes(save(named, metadata={"crc32": _check_sum(named)}))
         return result
+
+    def _is_whole(self, file: ImageFile, key: PassKey, layers: Iterable[int]) -> bool:
+        """Whether the cache has these layers, undamaged."""
+        try:
+            with safe_open(self._path(file, key), framework="pt") as stored:
+                names = list(stored.keys())
+                if not {str(layer) for layer in layers} <= set(names):
+                    return False
+                tensors = {name: stored.get_tensor(name) for name in names}
+                return (stored.metadata() or {}).get("crc32") == _check_sum(tensors)
+        except (OSError, SafetensorError):
+            return False
 
     def _read(
         self, file: ImageFile, key: PassKey, layers: Iterable[int]
@@ -119,5 +177,62 @@ class TokenCache:
             return []
 
     def _path(self, file: ImageFile, key: PassKey) -> Path:
-        made_by = json_digest([*self._key, key.size_px, key.tiles, key.norm])
+        made_by = json_digest([*self._key, asdict(key)])
         return self._folder / made_by[:32] / f"{file.image_digest}.safetensors"
+
+
+class CachedTokens:
+    """The tokens of some images by number, see `retq_hub.fit.TokenSource`.
+
+    Where images are read in several variants, all images of the first come first. Few are held in
+    memory, many are read from the cache each time, so that memory stays bounded.
+
+    Args:
+        cache: A cache that `TokenCache.fill` has filled.
+        files: The images.
+        variants: What is read of each image; bases of the same shape.
+        in_memory_bytes: Up to this size they are held as float32, up to twice of it as float16.
+
+    Attributes:
+        widths: Width of each block.
+        grids: Grid side of each block.
+    """
+
+    def __init__(
+        self,
+        cache: TokenCache,
+        files: Sequence[ImageFile],
+        variants: Sequence[Basis],
+        *,
+        in_memory_bytes: int = _IN_MEMORY_BYTES,
+    ) -> None:
+        self._cache = cache
+        self._items = [(file, basis) for basis in variants for file in files]
+        first = cache.blocks(*self._items[0])
+        self.widths = tuple(block.shape[1] for block in first)
+        self.grids = tuple(round(len(block) ** 0.5) for block in first)
+        size = 4 * len(self._items) * sum(block.numel() for block in first)
+        self._dtype = torch.float32 if size <= in_memory_bytes else torch.float16
+        self._held: dict[int, list[Tensor]] | None = {} if size <= 4 * in_memory_bytes else None
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._items)
+
+    def __getitem__(self, image: int) -> list[Tensor]:
+        """Give the (N, D) tokens of each block of one image."""
+        if self._held is None:
+            return self._cache.blocks(*self._items[image])
+        if image not in self._held:
+            blocks = self._cache.blocks(*self._items[image])
+            self._held[image] = [block.to(self._dtype) for block in blocks]
+        return self._held[image]
+
+
+def _check_sum(tensors: Mapping[str, Tensor]) -> str:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(
+            tensors[name].contiguous().numpy().data, zlib.crc32(name.encode(), total)
+        )
+    return f"{total:08x}"

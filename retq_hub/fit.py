@@ -1,46 +1,56 @@
-"""Fit a query exactly: the paper's objective on cached tokens, solved by Newton's method.
+"""Fit queries on cached tokens: a convex objective, minimised by Newton's method.
 
-The objective is convex in the vector and the bias: the mean over images and pixels of the binary
-cross-entropy of the bilinearly upsampled dot product, plus an L2 term. The mask enters linearly, so
-all a step needs of the pixels is two sums per grid cell (gradient) and nine (curvature). Tensors
-only: no files, no names.
+The objective is the mean over images of a loss of the pixels' logits, plus an L2 term. A query
+reads one or several blocks of tokens, each on a grid of its own; the logits of each block are
+brought to the finest grid, added up, and upsampled bilinearly to the pixels. As all of that is
+linear, no token is ever upsampled: only logits and slopes are. Tokens come image by image from
+wherever they are kept; nothing here holds them all.
 
-Axis letters: n images, N tokens, D width, g grid side, S pixels a side of the mask.
+Axis letters: n images, N tokens, D width of all blocks together, C targets, g grid side of a block,
+G that of the finest, S pixels a side of the mask.
 
 Source: RETQuerySeg, section 2.1 (objective) and 2.3 (loss after bilinear upsampling).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from retq_hub.heads import interpolation_matrix
+from retq_hub.grids import interpolation_matrix, logit_map, upsample
+from retq_hub.losses import Loss
 
-__all__ = ["Fit", "Objective", "Standardisation", "minimise", "standardise"]
+__all__ = ["Objective", "Standardisation", "TokenSource", "moments"]
 
-_TOLERANCE = 1e-9
-_MAX_STEPS = 200
-_MAX_PAIRS = 8
+_SAMPLES = 8
+"""Pixels that a curvature is estimated from, for each number to be learned."""
+
+_FEWEST = 64
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """A minimum of an `Objective`.
+class TokenSource(Protocol):
+    """The tokens of some images, read one image at a time."""
 
-    Attributes:
-        theta: (D + 1,) float64: the vector on standardised tokens, then the bias.
-        loss: The objective there, L2 term included.
-        steps: Number of Newton steps taken.
-        decrement: Half of the squared Newton decrement: how much the objective could still fall.
-    """
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of each block."""
+        ...
 
-    theta: Tensor
-    loss: float
-    steps: int
-    decrement: float
+    @property
+    def grids(self) -> tuple[int, ...]:
+        """Grid side of each block."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the images."""
+        ...
+
+    def __getitem__(self, image: int) -> Sequence[Tensor]:
+        """Give the (N, D) tokens of each block of one image, any float type."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,237 +65,189 @@ class Standardisation:
     mean: Tensor
     std: Tensor
 
-    def fold(self, theta: Tensor) -> tuple[Tensor, float]:
-        """Give vector (D,) float32 and bias on raw tokens for a solution on standardised ones."""
-        vector = theta[:-1] / self.std
-        return vector.float(), float(theta[-1] - vector @ self.mean)
+    def fold(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what a solution on standardised tokens is on raw ones.
+
+        Args:
+            theta: (C, D + 1) float64: vectors, then biases.
+
+        Returns:
+            Vectors (C, D) float32 and biases (C,) float32.
+        """
+        vector = theta[:, :-1] / self.std
+        return vector.float(), (theta[:, -1] - vector @ self.mean).float()
 
 
-def standardise(tokens: Tensor) -> tuple[Tensor, Standardisation]:
-    """Bring each of the D channels to mean 0 and standard deviation 1 over all images and tokens.
-
-    Args:
-        tokens: (n, N, D), any float type.
-
-    Returns:
-        (n, N, D) float32, and what undoes it.
-    """
-    n, N, D = tokens.shape
+def moments(tokens: TokenSource) -> Standardisation:
+    """Measure each channel over all images and tokens."""
+    D = sum(tokens.widths)
     total = torch.zeros(D, dtype=torch.float64)
     squares = torch.zeros(D, dtype=torch.float64)
-    for image in tokens:
-        values = image.double()
-        total += values.sum(0)
-        squares += values.square().sum(0)
-    mean = total / (n * N)
-    std = (squares / (n * N) - mean.square()).clamp(min=1e-12).sqrt()
-    offset, scale = mean.float(), std.float()
-    standard = torch.empty(n, N, D)
-    for number, image in enumerate(tokens):
-        standard[number] = (image.float() - offset) / scale
-    return standard, Standardisation(mean=mean, std=std)
+    for number in range(len(tokens)):
+        blocks = [block.float() for block in tokens[number]]
+        total += torch.cat([block.mean(0) for block in blocks])
+        squares += torch.cat([block.square().mean(0) for block in blocks])
+    mean = total / len(tokens)
+    std = (squares / len(tokens) - mean.square()).clamp(min=1e-12).sqrt()
+    return Standardisation(mean=mean, std=std)
 
 
 class Objective:
-    """The paper's loss over some images, its gradient and its curvature.
+    """The loss over some images, its slope and its curvature.
 
     Args:
-        tokens: (n, N, D) float32, standardised; N = g * g.
-        masks: (n, S, S), 0-1; fractions are soft labels.
-        l2: Weight of the squared norm of the vector; the bias is free.
+        tokens: Where the tokens come from.
+        masks: (n, C, S, S), bool, or floats 0-1 where labels are soft. Where there are more images
+            than masks (several views of each), they begin anew.
+        loss: What is minimised.
+        l2: Weight of the squared norm of the vectors on standardised tokens; biases are free.
+        scale: Moments of the tokens.
     """
 
-    def __init__(self, *, tokens: Tensor, masks: Tensor, l2: float) -> None:
-        self.n, self.N, self.D = tokens.shape
-        self.g = round(self.N**0.5)
-        self.tokens = tokens
-        self.l2 = l2
-        size = masks.shape[-1]
-        self._up = interpolation_matrix(size, self.g)
-        following = torch.cat([self._up[:, 1:], torch.zeros(size, 1)], dim=1)
-        self._pairs = (self._up * self._up, self._up * following)
-        self._share = 1 / size**2
-        self._wanted = torch.stack([self._up.T @ mask.float() @ self._up for mask in masks])
-        self._marked = torch.stack([mask.float().mean() for mask in masks])
+    def __init__(
+        self,
+        *,
+        tokens: TokenSource,
+        masks: Tensor,
+        loss: Loss,
+        l2: float,
+        scale: Standardisation,
+    ) -> None:
+        self.tokens, self.masks, self.loss, self.l2, self.scale = tokens, masks, loss, l2, scale
+        self.C, self.D = masks.shape[1], sum(tokens.widths)
+        self._finest = max(tokens.grids)
+        self._up = interpolation_matrix(masks.shape[-1], self._finest)
 
     def start(self, images: Sequence[int]) -> Tensor:
-        """Give the best constant: the zero vector with the log odds of the marked share."""
-        theta = torch.zeros(self.D + 1, dtype=torch.float64)
-        share = float(self._marked[list(images)].double().mean().clamp(1e-9, 1 - 1e-9))
-        theta[-1] = torch.logit(torch.tensor(share, dtype=torch.float64))
+        """Give the best constant: zero vectors with the log odds of the marked share.
+
+        Returns:
+            (C, D + 1) float64.
+        """
+        theta = torch.zeros(self.C, self.D + 1, dtype=torch.float64)
+        marked = torch.stack([self._mask(image).mean((1, 2)) for image in images])
+        theta[:, -1] = torch.logit(marked.double().mean(0).clamp(1e-9, 1 - 1e-9))
         return theta
 
-    def gradient(self, theta: Tensor, images: Sequence[int]) -> tuple[float, Tensor]:
+    def slope(self, theta: Tensor, images: Sequence[int]) -> tuple[float, Tensor]:
         """Evaluate the objective over some of the images.
 
         Args:
-            theta: (D + 1,) float64.
+            theta: (C, D + 1) float64.
             images: Their numbers.
 
         Returns:
-            The loss, L2 term included, and its (D + 1,) float64 gradient.
+            The loss, L2 term included, and its (C, D + 1) float64 slope.
         """
+        vector, bias = self.scale.fold(theta)
         loss = 0.0
-        slope = torch.zeros(self.D + 1, dtype=torch.float64)
+        raw = torch.zeros(self.C, self.D, dtype=torch.float64)
+        rest = torch.zeros(self.C, dtype=torch.float64)
         for image in images:
-            grid, pixels = self._logits(theta, image)
-            loss += F.softplus(pixels).sum(dtype=torch.float64).item()
-            loss -= (self._wanted[image] * grid).sum(dtype=torch.float64).item()
-            residual = self._up.T @ pixels.sigmoid_() @ self._up - self._wanted[image]
-            slope[:-1] += residual.reshape(-1) @ self.tokens[image]
-            slope[-1] += residual.sum()
-        slope *= self._share / len(images)
-        slope[:-1] += 2 * self.l2 * theta[:-1]
-        return loss * self._share / len(images) + self.l2 * float(theta[:-1] @ theta[:-1]), slope
+            blocks = [block.float() for block in self.tokens[image]]
+            pixels = self._pixels(blocks, vector, bias)
+            value, residual = self.loss.slope(pixels, self._mask(image))
+            loss += value
+            field = self._up.T @ residual @ self._up
+            rest += field.sum((1, 2), dtype=torch.float64)
+            raw += torch.cat([self._down(field, block) for block in blocks], dim=1)
+        slope = torch.cat(
+            [(raw - rest[:, None] * self.scale.mean) / self.scale.std, rest[:, None]], dim=1
+        )
+        slope /= len(images)
+        slope[:, :-1] += 2 * self.l2 * theta[:, :-1]
+        return loss / len(images) + self.penalty(theta), slope
+
+    def penalty(self, theta: Tensor) -> float:
+        """Give the L2 term."""
+        return self.l2 * float(theta[:, :-1].square().sum())
 
     def curvature(self, theta: Tensor, groups: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Give the loss's second derivatives, summed over each group of images, without L2 term.
+        """Estimate the loss's second derivatives, summed over each group of images, without L2.
+
+        Each target by itself: between targets of a softmax nothing is estimated. Pixels are drawn
+        by their weight, evenly along the image; the estimate is without bias and deterministic.
 
         Returns:
-            One (D + 1, D + 1) float64 matrix a group; `hessian` puts them together.
+            One (C, D + 1, D + 1) float64 tensor a group; `hessian` puts them together.
         """
-        return [self._summed(theta, group) for group in groups]
+        vector, bias = self.scale.fold(theta)
+        n_images = sum(len(group) for group in groups)
+        n_samples = max(_FEWEST, -(-_SAMPLES * self.D // n_images))
+        return [
+            sum(
+                (self._drawn(image, vector, bias, n_samples) for image in group),
+                torch.zeros(self.C, self.D + 1, self.D + 1, dtype=torch.float64),
+            )
+            for group in groups
+        ]
 
     def hessian(self, parts: Sequence[Tensor], n_images: int) -> Tensor:
-        """Give the Hessian of the objective from the curvature of ``n_images`` images."""
-        total = torch.stack(list(parts)).sum(0) * (self._share / n_images)
-        total.diagonal()[:-1] += 2 * self.l2
+        """Give the (C, D + 1, D + 1) Hessian from the curvature of ``n_images`` images."""
+        total = torch.stack(list(parts)).sum(0) / n_images
+        total.diagonal(dim1=1, dim2=2)[:, :-1] += 2 * self.l2
+        total.diagonal(dim1=1, dim2=2)[:, -1] += 1e-12
         return total
 
-    def _summed(self, theta: Tensor, images: Sequence[int]) -> Tensor:
-        total = torch.zeros(self.D + 1, self.D + 1, dtype=torch.float64)
-        for image in images:
-            total += self._image_curvature(theta, image)
-        return total
+    def grid_logits(self, theta: Tensor, image: int) -> Tensor:
+        """Give one image's (C, G, G) logits on the finest grid."""
+        vector, bias = self.scale.fold(theta)
+        return self._grid([block.float() for block in self.tokens[image]], vector, bias)
 
-    def _logits(self, theta: Tensor, image: int) -> tuple[Tensor, Tensor]:
-        """Give one image's logits on the grid (g, g) and on the pixels (S, S)."""
-        grid = (self.tokens[image] @ theta[:-1].float() + theta[-1].float()).view(self.g, self.g)
-        return grid, self._up @ grid @ self._up.T
+    def _mask(self, image: int) -> Tensor:
+        return self.masks[image % len(self.masks)].float()
 
-    def _image_curvature(self, theta: Tensor, image: int) -> Tensor:
-        """Give V' A' W A V of one image: A upsamples, W holds p (1 - p) of the pixels.
+    def _grid(self, blocks: Sequence[Tensor], vector: Tensor, bias: Tensor) -> Tensor:
+        return logit_map([block[None] for block in blocks], vector, bias)[0]
 
-        A' W A couples a token with its eight neighbours only, so that it is applied by shifting.
-        """
-        pixels = self._logits(theta, image)[1]
-        weight = pixels.sigmoid() * (-pixels).sigmoid()
-        coupling = {
-            (down, right): self._pairs[down].T @ weight @ self._pairs[right]
-            for down in (0, 1)
-            for right in (0, 1)
-        }
-        V = torch.cat([self.tokens[image], torch.ones(self.N, 1)], dim=1)
-        field = V.view(self.g, self.g, self.D + 1)
-        spread = torch.zeros_like(field)
-        for down in (-1, 0, 1):
-            for right in (-1, 0, 1):
-                here, there = _slices(down, right)
-                edge = (_span(down, self.g), _span(right, self.g))
-                factor = coupling[abs(down), abs(right)][edge]
-                spread[here].addcmul_(field[there], factor.unsqueeze(-1))
-        return (V.T @ spread.view(self.N, self.D + 1)).double()
+    def _pixels(self, blocks: Sequence[Tensor], vector: Tensor, bias: Tensor) -> Tensor:
+        size = self.masks.shape[-1]
+        return upsample(self._grid(blocks, vector, bias), size, size)
 
+    def _down(self, field: Tensor, block: Tensor) -> Tensor:
+        """Bring a slope by the finest grid's logits, (C, G, G), to a block's vectors, (C, D)."""
+        g = round(len(block) ** 0.5)
+        if g != self._finest:
+            up = interpolation_matrix(self._finest, g)
+            field = up.T @ field @ up
+        return (field.reshape(len(field), -1) @ block).double()
 
-def minimise(
-    objective: Objective,
-    images: Sequence[int],
-    *,
-    start: Tensor | None = None,
-    hessian: Tensor | None = None,
-    tolerance: float = _TOLERANCE,
-) -> Fit:
-    """Minimise an objective by Newton's method with line search; deterministic.
+    def _drawn(self, image: int, vector: Tensor, bias: Tensor, count: int) -> Tensor:
+        """Estimate one image's curvature from some of its pixels."""
+        blocks = [block.float() for block in self.tokens[image]]
+        weight = self.loss.weight(self._pixels(blocks, vector, bias), self._mask(image)).flatten(1)
+        size = self.masks.shape[-1]
+        found = []
+        for one in weight:
+            summed = one.double().cumsum(0)
+            places = torch.searchsorted(
+                summed, (torch.arange(count, dtype=torch.float64) + 0.5) / count * summed[-1]
+            ).clamp_(max=one.numel() - 1)
+            rows = torch.cat(
+                [self._rows(block, places // size, places % size) for block in blocks], dim=1
+            )
+            rows = ((rows - self.scale.mean) / self.scale.std).float()
+            rows = torch.cat([rows, torch.ones(count, 1)], dim=1)
+            found.append((rows.T @ rows).double() * (summed[-1] / count))
+        return torch.stack(found)
 
-    A Hessian costs many gradients, so one is kept for several steps and corrected by what the
-    gradients since then say of the curvature (L-BFGS upon a true Hessian).
-
-    Args:
-        objective: The objective.
-        images: Numbers of the images that count.
-        start: Where to begin; the best constant if not given.
-        hessian: A Hessian from nearby, to begin with.
-        tolerance: Stop when the objective can fall by less than this.
-
-    Returns:
-        The minimum; ``decrement`` says how far it may still be.
-
-    Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4 (two-loop recursion).
-    """
-    theta = objective.start(images) if start is None else start
-    loss, slope = objective.gradient(theta, images)
-    metric = None if hessian is None else _Metric(hessian)
-    decrement, steps = float("inf"), 0
-    while steps < _MAX_STEPS:
-        if metric is None or len(metric.pairs) == _MAX_PAIRS:
-            parts = objective.curvature(theta, [images])
-            metric = _Metric(objective.hessian(parts, len(images)))
-        step = -metric.solve(slope)
-        decrement = -float(slope @ step) / 2
-        if decrement < tolerance:
-            break
-        before, slope_before = theta, slope
-        theta, loss, slope = _line_search(objective, images, theta, loss, slope, step)
-        metric.learn(theta - before, slope - slope_before)
-        steps += 1
-    return Fit(theta=theta, loss=loss, steps=steps, decrement=decrement)
+    def _rows(self, block: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """Interpolate a block's tokens at some pixels, (m, D)."""
+        g = round(len(block) ** 0.5)
+        cells, shares = _support(self.masks.shape[-1], self._finest, g)
+        rows = torch.zeros(len(y), block.shape[1])
+        for down in range(cells.shape[1]):
+            for right in range(cells.shape[1]):
+                share = shares[y, down] * shares[x, right]
+                rows += share[:, None] * block[cells[y, down] * g + cells[x, right]]
+        return rows
 
 
-class _Metric:
-    """The inverse of a Hessian, corrected by pairs of steps and gradient differences."""
-
-    def __init__(self, hessian: Tensor) -> None:
-        self._factor = torch.linalg.cholesky(hessian)
-        self.pairs: list[tuple[Tensor, Tensor]] = []
-
-    def learn(self, step: Tensor, difference: Tensor) -> None:
-        if float(step @ difference) > 0:
-            self.pairs.append((step, difference))
-
-    def solve(self, slope: Tensor) -> Tensor:
-        rest = slope.clone()
-        weights = []
-        for step, difference in reversed(self.pairs):
-            weight = (step @ rest) / (step @ difference)
-            rest -= weight * difference
-            weights.append(weight)
-        found = torch.cholesky_solve(rest[:, None], self._factor)[:, 0]
-        for (step, difference), weight in zip(self.pairs, reversed(weights), strict=True):
-            found += step * (weight - (difference @ found) / (step @ difference))
-        return found
-
-
-def _line_search(
-    objective: Objective,
-    images: Sequence[int],
-    theta: Tensor,
-    loss: float,
-    slope: Tensor,
-    step: Tensor,
-) -> tuple[Tensor, float, Tensor]:
-    """Go along ``step``, halving it until the loss falls as it should (Armijo)."""
-    length = 1.0
-    promised = float(slope @ step)
-    while True:
-        candidate = theta + length * step
-        found, gradient = objective.gradient(candidate, images)
-        if found <= loss + 0.25 * length * promised + 1e-12 or length < 1e-4:
-            return candidate, found, gradient
-        length /= 2
-
-
-def _slices(down: int, right: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Give the part of a grid that has a neighbour at (down, right), and these neighbours."""
-    rows, columns = _cut(down), _cut(right)
-    return (rows[0], columns[0]), (rows[1], columns[1])
-
-
-def _cut(shift: int) -> tuple[slice, slice]:
-    if shift == 0:
-        return slice(None), slice(None)
-    return (slice(None, -1), slice(1, None)) if shift > 0 else (slice(1, None), slice(None, -1))
-
-
-def _span(shift: int, grid: int) -> slice:
-    """Couplings are kept at the upper or left partner; the last row or column has none."""
-    return slice(0, grid) if shift == 0 else slice(0, grid - 1)
+@lru_cache(maxsize=32)
+def _support(size: int, finest: int, grid: int) -> tuple[Tensor, Tensor]:
+    """Give for each pixel along an axis the at most three cells that it is interpolated from."""
+    matrix = interpolation_matrix(size, finest)
+    if grid != finest:
+        matrix = matrix @ interpolation_matrix(finest, grid)
+    shares, cells = matrix.topk(min(3, grid), dim=1)
+    return cells, shares

@@ -1,83 +1,106 @@
-"""From logit maps to answers: upsampling and activation. Pure tensors: no files, no names.
+"""The head of a query: from its logits on the grid to logits, probabilities and masks of pixels.
 
-Axis letters: B batch, C targets, g grid side, H/W pixels.
+Steps, each recorded in the manifest: upsample (led by the image where the head says so), calibrate,
+activate, compare with the thresholds. Pure tensors.
+
+Axis letters: C targets, g grid side, H/W pixels, K knots.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-__all__ = ["cuts", "interpolation_matrix", "logit_map", "upsample"]
+from retq_hub.grids import upsample
+from retq_hub.guided import sharpen
+from retq_hub.manifest import Calibration, Head
+
+__all__ = ["Guide", "calibrate", "margins", "pixel_logits", "probabilities"]
+
+Guide = Callable[[int, int], Tensor]
+"""Gives the image's green channel at a width and height, (H, W) float32, 0-1."""
 
 
-@lru_cache(maxsize=32)
-def interpolation_matrix(size: int, grid: int) -> Tensor:
-    """Give the matrix U of linear interpolation from ``grid`` to ``size`` samples.
-
-    A map P of (g, g) upsampled bilinearly to (H, W) is ``U_H @ P @ U_W.T``, the same as
-    `torch.nn.functional.interpolate` with ``align_corners=False``. Shrinking samples without
-    averaging, as that function does.
-
-    Args:
-        size: Number of samples wanted, at least 1.
-        grid: Number of samples there are, at least 1.
-
-    Returns:
-        (size, grid) float32; each row is non-negative and sums to 1.
-    """
-    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * grid / size - 0.5).clamp(min=0)
-    left = position.floor().long().clamp(max=grid - 1)
-    right = (left + 1).clamp(max=grid - 1)
-    fraction = position - left
-    rows = torch.arange(size)
-    matrix = torch.zeros(size, grid, dtype=torch.float64)
-    matrix.index_put_((rows, left), 1 - fraction, accumulate=True)
-    matrix.index_put_((rows, right), fraction, accumulate=True)
-    return matrix.float()
-
-
-def upsample(maps: Tensor, height: int, width: int) -> Tensor:
-    """Upsample maps bilinearly.
+def pixel_logits(head: Head, grid: Tensor, width: int, height: int, guide: Guide | None) -> Tensor:
+    """Give calibrated logits at a size.
 
     Args:
-        maps: (..., g, g) float32.
-        height: H.
+        head: The head.
+        grid: (C, g, g) float32 logits.
         width: W.
+        height: H.
+        guide: The image; needed where the head is led by it.
 
     Returns:
-        (..., H, W) float32.
+        (C, H, W) float32.
     """
-    rows = interpolation_matrix(height, maps.shape[-2])
-    columns = interpolation_matrix(width, maps.shape[-1])
-    return rows @ maps @ columns.T
+    if head.guided is None:
+        logits = upsample(grid, height, width)
+    else:
+        assert guide is not None, "a guided head needs the image"
+        size = head.guided.size_px
+        logits = sharpen(
+            grid,
+            guide(width, height),
+            working_guide=guide(size, size),
+            radius_px=head.guided.radius_px,
+            epsilon=head.guided.epsilon,
+        )
+    return logits if head.calibration is None else calibrate(head.calibration, logits)
 
 
-def cuts(thresholds: Sequence[float]) -> Tensor:
-    """Give the logits that belong to probability thresholds, to be compared with maps.
+def calibrate(calibration: Calibration, logits: Tensor) -> Tensor:
+    """Give calibrated logits; the order of pixels stays, equal ones may be made of different ones.
 
     Args:
-        thresholds: C probabilities in (0, 1).
-
-    Returns:
-        (C, 1, 1) float32.
+        calibration: How.
+        logits: (C, H, W) float32.
     """
-    return torch.logit(torch.tensor(thresholds, dtype=torch.float64)).float()[:, None, None]
+    if calibration.knots is None:
+        scale = torch.tensor(calibration.scale)[:, None, None]
+        return logits * scale + torch.tensor(calibration.offset)[:, None, None]
+    return torch.stack(
+        [
+            _interpolated(one, torch.tensor(knots))
+            for one, knots in zip(logits, calibration.knots, strict=True)
+        ]
+    )
 
 
-def logit_map(tokens: Tensor, vector: Tensor, bias: Tensor) -> Tensor:
-    """Apply queries to tokens.
+def probabilities(head: Head, logits: Tensor) -> Tensor:
+    """Give probabilities of pixels for logits of `pixel_logits`, (C, H, W) float32."""
+    if head.activation == "sigmoid":
+        return logits.sigmoid()
+    background = torch.zeros_like(logits[:1])
+    return torch.cat([background, logits]).softmax(0)[1:]
+
+
+def margins(head: Head, logits: Tensor) -> Tensor:
+    """Say by how much pixels are above the thresholds, in logits: what is positive is marked.
+
+    Where targets exclude each other, a pixel must also be above all other targets there.
 
     Args:
-        tokens: (B, N, D), N = g * g; brought to float32 whatever they are.
-        vector: (C, D) float32.
-        bias: (C,) float32.
+        head: The head.
+        logits: Those of `pixel_logits`, (C, H, W) float32.
 
     Returns:
-        (B, C, g, g) float32 logits.
+        (C, H, W) float32.
     """
-    B, N, _ = tokens.shape
-    g = round(N**0.5)
-    logits = tokens.float() @ vector.T + bias
-    return logits.transpose(1, 2).reshape(B, len(bias), g, g)
+    thresholds = torch.tensor(head.thresholds, dtype=torch.float64)
+    cuts = torch.logit(thresholds).float()[:, None, None]
+    if head.activation == "sigmoid":
+        return logits - cuts
+    above = torch.logit(probabilities(head, logits)) - cuts
+    for number in range(len(logits) if len(logits) > 1 else 0):
+        others = torch.cat([logits[:number], logits[number + 1 :]])
+        above[number] = above[number].minimum(logits[number] - others.amax(0))
+    return above
+
+
+def _interpolated(values: Tensor, knots: Tensor) -> Tensor:
+    """Interpolate linearly between (K, 2) knots; beyond them the curve is level."""
+    x, y = knots[:, 0].contiguous(), knots[:, 1]
+    right = torch.searchsorted(x, values.contiguous()).clamp(1, len(x) - 1)
+    share = ((values - x[right - 1]) / (x[right] - x[right - 1])).clamp(0, 1)
+    return y[right - 1] + share * (y[right] - y[right - 1])

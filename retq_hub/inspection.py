@@ -4,10 +4,12 @@ No torch, no files: manifest and arrays in, findings out.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from retq_hub.errors import Finding
 from retq_hub.manifest import QueryManifest
+from retq_hub.pixels import N_CHANNELS, SIDE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,11 +84,11 @@ def shape_findings(
     positions = golden["positions"]
     if P == 0 or positions.min() < 0 or positions.max() >= g * g:
         yield Finding(where="positions", what=f"must lie in 0 ... {g * g - 1} and not be empty")
-    size = manifest.basis.passes[0].size_px
-    if g and size % g:
+    size = max(one.side_px for one in manifest.basis.passes)
+    if g and size % g and not (manifest.basis.pixels and g == SIDE):
         what = f"{size} pixels do not make a grid of {g} x {g}"
         yield Finding(where=f"{MANIFEST}/basis", what=what)
-    if D % len(manifest.basis.layers):
+    if (D - (N_CHANNELS if manifest.basis.pixels else 0)) % len(manifest.basis.layers):
         what = f"{D} floats cannot come from {len(manifest.basis.layers)} layers of one width"
         yield Finding(where="query", what=what)
 
@@ -97,6 +99,16 @@ def sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
     if len(manifest.head.thresholds) != C:
         what = f"has {len(manifest.head.thresholds)} thresholds for {C} targets"
         yield Finding(where=f"{MANIFEST}/head/thresholds", what=what)
+    calibration = manifest.head.calibration
+    for name in ("scale", "offset", "shift", "knots", "ece", "ece_before") if calibration else ():
+        values = getattr(calibration, name)
+        if values is not None and len(values) != C:
+            what = f"has {len(values)} values for {C} targets"
+            yield Finding(where=f"{MANIFEST}/head/calibration/{name}", what=what)
+    for number, knots in enumerate((calibration and calibration.knots) or ()):
+        if any(after[0] <= before[0] for before, after in pairwise(knots)):
+            where = f"{MANIFEST}/head/calibration/knots/{number}"
+            yield Finding(where=where, what="does not rise from knot to knot")
     if len({target.name for target in manifest.targets}) != C:
         yield Finding(where=f"{MANIFEST}/targets", what="has a name twice")
     for number, data in enumerate(manifest.data):

@@ -16,11 +16,13 @@ __all__ = [
     "BackboneRef",
     "BackboneSpec",
     "Basis",
+    "Calibration",
     "Checkpoint",
     "Concept",
     "DataUse",
     "FileDigest",
     "Fingerprint",
+    "Guided",
     "Head",
     "Interval",
     "Licence",
@@ -34,6 +36,7 @@ __all__ = [
     "Target",
     "Tokens",
     "Training",
+    "Trial",
     "from_json",
     "to_json",
 ]
@@ -95,11 +98,18 @@ class Pass:
         size_px: Side of the square that the backbone sees.
         tiles: The image is cut into ``tiles`` x ``tiles`` squares of that size; 1: not cut.
         layers: Blocks whose tokens are read, counted from 0, concatenated in this order.
+        overlap_px: By so many pixels neighbouring squares overlap; None: they do not.
     """
 
     size_px: int
     tiles: int
     layers: tuple[int, ...]
+    overlap_px: int | None = None
+
+    @property
+    def side_px(self) -> int:
+        """Side of the square that the whole image is resized to before it is cut."""
+        return self.tiles * self.size_px - (self.tiles - 1) * (self.overlap_px or 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +119,15 @@ class Basis:
     Attributes:
         passes: The passes, concatenated in this order.
         norm: Whether the backbone's final norm is applied to each layer's tokens.
+        views: The views of the image over which tokens are averaged, see `retq_hub.tiling.VIEWS`;
+            None: the plain image alone.
+        pixels: The pixel channels that follow the tokens, see `retq_hub.pixels`; None: none.
     """
 
     passes: tuple[Pass, ...]
     norm: bool
+    views: tuple[str, ...] | None = None
+    pixels: str | None = None
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -121,17 +136,103 @@ class Basis:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Guided:
+    """How a logit map is led by the image; see `retq_hub.guided`.
+
+    Attributes:
+        size_px: Side of the square at which the filter works.
+        radius_px: Half of its window's side there.
+        epsilon: Below this variance of the green channel, 0-1, a window counts as flat.
+    """
+
+    size_px: int
+    radius_px: int
+    epsilon: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What is done to the pixels' logits so that probabilities mean what they say.
+
+    Attributes:
+        method: ``platt`` (scale and offset), ``prior`` (an offset that puts the threshold at 0.5)
+            or ``isotonic`` (knots).
+        ece: Expected calibration error of each target on held-out training images, afterwards.
+        ece_before: Likewise without calibration.
+        scale: Of the logits, for each target.
+        offset: Added afterwards, for each target.
+        knots: Pairs of logit and calibrated logit, for each target.
+        shift: Part of the offset that moves the thresholds to 0.5, for each target: without it
+            probabilities are frequencies.
+    """
+
+    method: str
+    ece: tuple[float, ...]
+    ece_before: tuple[float, ...]
+    scale: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
+    knots: tuple[tuple[tuple[float, float], ...], ...] | None = None
+    shift: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Head:
-    """What turns dot products into an answer."""
+    """What turns dot products into an answer.
+
+    Attributes:
+        activation: ``sigmoid``, or ``softmax`` over targets and background.
+        thresholds: Probability above which a pixel is marked, for each target.
+        threshold_choice: How they were chosen.
+        guided: How the map is led by the image; None: it is upsampled bilinearly.
+        calibration: What is done to the logits; None: nothing.
+    """
 
     activation: str
     thresholds: tuple[float, ...]
     threshold_choice: str
+    guided: Guided | None = None
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What cross-validation on the training images said of one basis.
+
+    Attributes:
+        basis: The basis in short, see `retq_hub.notation`.
+        floats: Of one vector.
+        l2: Weight of the L2 term.
+        measure: Mean over images of the measure at the thresholds, over targets.
+        thresholds: Those that maximise it, for each target.
+        loss: Mean held-out loss, without L2 term.
+        guided: How upsampling was led by the image, if it was.
+    """
+
+    basis: str
+    floats: int
+    l2: float
+    measure: float
+    thresholds: tuple[float, ...]
+    loss: float
+    guided: Guided | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a query was made."""
+    """How a query was made.
+
+    Attributes:
+        recipe: ``exact`` or ``paper``.
+        loss: What was minimised.
+        l2: Weight of the L2 term.
+        seed: Of all that is drawn or dealt.
+        selection: What was chosen by cross-validation, and how.
+        versions: Of the software.
+        measure: What thresholds and bases were chosen by.
+        views: Views of each image that were trained on; None: the plain one.
+        trials: All that cross-validation tried.
+        backbone_passes: How often the backbone ran, were nothing cached.
+    """
 
     recipe: str
     loss: str
@@ -139,6 +240,10 @@ class Training:
     seed: int
     selection: str
     versions: dict[str, str]
+    measure: str | None = None
+    views: tuple[str, ...] | None = None
+    trials: tuple[Trial, ...] | None = None
+    backbone_passes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,10 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from retq_hub.heads import cuts, upsample
 from retq_hub.images import decode
 from retq_hub.pipeline import Segmentation
 
@@ -108,8 +106,8 @@ def probability_map(
         _photograph(image, max_side_px).convert("L").point([level * 0.72 for level in range(256)])
     )
     picture = grey.convert("RGB")
-    maps = upsample(torch.from_numpy(segmentation.logits), picture.height, picture.width)
-    level = (maps.amax(0).sigmoid().numpy() * 255).round().astype(np.uint8)
+    maps = segmentation.probability_at(picture.width, picture.height)
+    level = (maps.max(axis=0) * 255).round().astype(np.uint8)
     layer, alpha = _colour_table()
     picture.paste(Image.fromarray(layer[level]), (0, 0), Image.fromarray(alpha[level]))
     _draw_mask(picture, segmentation, "#FFFFFF", tint=0)
@@ -173,8 +171,7 @@ def _draw_mask(
 
 def _margin(segmentation: Segmentation, width: int, height: int) -> NDArray[np.float32]:
     """(H, W) logit above the threshold, of the target most above its own: positive is marked."""
-    maps = upsample(torch.from_numpy(segmentation.logits), height, width)
-    return np.asarray((maps - cuts(segmentation.manifest.head.thresholds)).amax(0).numpy())
+    return np.asarray(segmentation.margin_at(width, height).max(axis=0))
 
 
 def _distance(margin: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from retq_hub.backbone import Backbone, assemble, plan
 from retq_hub.errors import BackboneMismatch, UsageError
-from retq_hub.heads import cuts, logit_map, upsample
-from retq_hub.images import ImageLike, decode
+from retq_hub.grids import logit_map
+from retq_hub.heads import margins, pixel_logits, probabilities
+from retq_hub.images import ImageLike, decode, green
 from retq_hub.manifest import Basis, QueryManifest
+from retq_hub.pixels import N_CHANNELS, channels
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 
@@ -36,19 +38,21 @@ class Segmentation:
     A query with one target gives (H, W) maps, one with C > 1 targets (C, H, W).
 
     Attributes:
-        logits: (C, g, g) float32; all else is computed from it when asked for.
+        logits: (C, G, G) float32 on the finest grid; all else is computed from it when asked for.
         size: Width and height of the image in pixels.
         manifest: The query's manifest.
+        image: The image, where the query's head is led by it.
     """
 
     logits: NDArray[np.float32]
     size: tuple[int, int]
     manifest: QueryManifest
+    image: Image.Image | None = None
 
     @property
     def probability(self) -> NDArray[np.float32]:
-        """(H, W) float32 in [0, 1] at the image's own size, upsampled bilinearly."""
-        maps = self._upsampled(*self.size).sigmoid().numpy()
+        """(H, W) float32 in [0, 1] at the image's own size."""
+        maps = self.probability_at(*self.size)
         return np.asarray(maps[0] if len(maps) == 1 else maps)
 
     @property
@@ -64,16 +68,31 @@ class Segmentation:
 
     @property
     def max_probability(self) -> float:
-        """The highest probability of any grid cell and target."""
-        return float(torch.from_numpy(self.logits).max().sigmoid())
+        """The highest probability of any target, at 392 x 392 pixels."""
+        return float(self.probability_at(AREA_PX, AREA_PX).max())
 
     def mask_at(self, width: int, height: int) -> NDArray[np.bool_]:
         """Give the (C, height, width) mask at another size than the image's."""
-        cut = cuts(self.manifest.head.thresholds)
-        return np.asarray((self._upsampled(width, height) > cut).numpy())
+        return np.asarray(self.margin_at(width, height) > 0)
 
-    def _upsampled(self, width: int, height: int) -> Tensor:
-        return upsample(torch.from_numpy(self.logits), height, width)
+    def probability_at(self, width: int, height: int) -> NDArray[np.float32]:
+        """Give the (C, height, width) float32 probability at another size than the image's."""
+        head = self.manifest.head
+        return np.asarray(probabilities(head, self._pixel_logits(width, height)).numpy())
+
+    def margin_at(self, width: int, height: int) -> NDArray[np.float32]:
+        """Give the (C, height, width) float32 logits above the threshold: positive is marked."""
+        head = self.manifest.head
+        return np.asarray(margins(head, self._pixel_logits(width, height)).numpy())
+
+    def _pixel_logits(self, width: int, height: int) -> Tensor:
+        return pixel_logits(
+            self.manifest.head, torch.from_numpy(self.logits), width, height, self._guide
+        )
+
+    def _guide(self, width: int, height: int) -> Tensor:
+        assert self.image is not None, "the pipeline keeps the image where the head needs it"
+        return torch.from_numpy(green(self.image, width, height))
 
 
 class Result(Mapping[str, Segmentation]):
@@ -215,14 +234,24 @@ class Pipeline:
         image = decode(source)
         tokens, embedding = self.backbone.tokens(image, self._plan, embed=self.embed)
         found: dict[str, Segmentation] = {}
+        fine: Tensor | None = None
         for basis, names in self._groups.items():
             vectors = torch.cat([self.queries[name].vector for name in names])
             biases = torch.cat([self.queries[name].bias for name in names])
-            maps = logit_map(assemble(tokens, basis)[None], vectors, biases)[0]
+            blocks = assemble(tokens, basis)
+            if basis.pixels:
+                fine = torch.from_numpy(channels(image)) if fine is None else fine
+                blocks.append(fine)
+            maps = logit_map([block[None] for block in blocks], vectors, biases)[0]
             parts = torch.split(maps, [len(self.queries[name].bias) for name in names])
             for name, part in zip(names, parts, strict=True):
                 manifest = self.queries[name].manifest
-                found[name] = Segmentation(logits=part.numpy(), size=image.size, manifest=manifest)
+                found[name] = Segmentation(
+                    logits=part.numpy(),
+                    size=image.size,
+                    manifest=manifest,
+                    image=image if manifest.head.guided else None,
+                )
         return Result(
             {name: found[name] for name in self.queries},
             embedding=None if embedding is None else embedding.numpy(),
@@ -259,7 +288,8 @@ def _check(name: str, query: Query, backbone: Backbone, allow_mismatch: bool) ->
         note = backbone.check(query.manifest.backbone, allow_mismatch=allow_mismatch)
     except BackboneMismatch as error:
         raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
-    width = backbone.spec.tokens.width * len(query.manifest.basis.layers)
+    basis = query.manifest.basis
+    width = backbone.spec.tokens.width * len(basis.layers) + (N_CHANNELS if basis.pixels else 0)
     if query.vector.shape[1] != width:
         raise BackboneMismatch(
             f"{name}: it has {query.vector.shape[1]} floats a vector, its layers of "

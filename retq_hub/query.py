@@ -7,7 +7,7 @@ from torch import Tensor
 
 from retq_hub import artifact, registry
 from retq_hub.artifact import Artifact
-from retq_hub.heads import logit_map
+from retq_hub.grids import logit_map
 from retq_hub.manifest import QueryManifest
 
 __all__ = ["Query"]
@@ -50,16 +50,16 @@ class Query:
         card = folder / artifact.CARD
         return cls(found, card=card.read_text(encoding="utf-8") if card.is_file() else "")
 
-    def __call__(self, tokens: Tensor) -> Tensor:
+    def __call__(self, *blocks: Tensor) -> Tensor:
         """Apply the query.
 
         Args:
-            tokens: (B, N, D).
+            blocks: (B, N, D) tokens of each pass of its basis.
 
         Returns:
-            (B, C, g, g) float32 logits.
+            (B, C, G, G) float32 logits on the finest of the passes' grids.
         """
-        return logit_map(tokens, self.vector, self.bias)
+        return logit_map(blocks, self.vector, self.bias)
 
     def __repr__(self) -> str:
         manifest = self.manifest

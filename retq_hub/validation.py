@@ -15,8 +15,6 @@ LOGIT_TOLERANCE = 0.05
 MASK_TOLERANCE_PPM = 1000
 """Largest share of pixels, in parts per million, in which a replayed mask may differ."""
 
-_MASK_PX = 392
-
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -83,11 +81,11 @@ def _backbone_notes(folder: Path) -> list[str]:
 
 
 def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], list[str]]:
-    import torch
+    import numpy as np
     from PIL import Image
 
-    from retq_hub.backbone import Backbone, assemble, plan
-    from retq_hub.heads import cuts, upsample
+    from retq_hub.backbone import Backbone
+    from retq_hub.pipeline import AREA_PX, Pipeline, Segmentation
     from retq_hub.probe import probe_image
     from retq_hub.query import Query
 
@@ -98,14 +96,13 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
         note = backbone.check(manifest.backbone)
     except RetqError as error:
         return [Finding(where="backbone", what=error.found)], []
-    basis = manifest.basis
-    image = Image.fromarray(probe_image(basis.passes[0].size_px))
-    logits = query(assemble(backbone.tokens(image, plan([basis]))[0], basis)[None])[0]
-    recorded = torch.from_numpy(golden.logits)
-    worst = float((logits - recorded).abs().max())
-    cut = cuts(manifest.head.thresholds)
-    masks = [upsample(one, _MASK_PX, _MASK_PX) > cut for one in (logits, recorded)]
-    ppm = float((masks[0] != masks[1]).float().mean()) * 1e6
+    image = Image.fromarray(probe_image(max(one.side_px for one in manifest.basis.passes)))
+    pipeline = Pipeline(backbone=backbone, queries={manifest.name: query}, embed=False)
+    replayed = pipeline(image)[manifest.name]
+    recorded = Segmentation(logits=golden.logits, size=image.size, manifest=manifest, image=image)
+    worst = float(np.abs(replayed.logits - golden.logits).max())
+    masks = [one.mask_at(AREA_PX, AREA_PX) for one in (replayed, recorded)]
+    ppm = float((masks[0] != masks[1]).mean()) * 1e6
     found = []
     if worst > LOGIT_TOLERANCE:
         what = f"a logit deviates by {worst:.3g}, at most {LOGIT_TOLERANCE} is allowed"

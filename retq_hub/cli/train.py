@@ -8,7 +8,6 @@ import click
 
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import dataset_options, json_option, open_dataset
-from retq_hub.errors import UsageError
 
 __all__ = ["train_command"]
 
@@ -21,9 +20,38 @@ __all__ = ["train_command"]
 @click.option("--name", help="The query's name; the folder's if not given.")
 @click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
 @click.option("--summary", help="A line on what it marks.")
-@click.option("--layers", help="Blocks to read, such as 7 or 3,5,7; searched if not given.")
-@click.option("--max-layers", default=1, show_default=True, help="Blocks combined in the search.")
+@click.option(
+    "--basis", "bases", multiple=True, help="What to read, as 7 or 2x2:7+1x1:3,7; several: tried."
+)
+@click.option("--max-layers", default=1, show_default=True, help="Layers combined in the search.")
+@click.option("--max-tiles", default=1, show_default=True, help="Tiles a side in the search.")
+@click.option("--pixels", is_flag=True, help="Try pixel channels beside the tokens.")
+@click.option("--flips", is_flag=True, help="Try averaging over the mirrored image.")
+@click.option("--sharpen", is_flag=True, help="Try upsampling led by the image.")
+@click.option("--views", default="plain", show_default=True, help="Views to train on, as a,b,c.")
 @click.option("--l2", type=float, help="Weight of the L2 term; searched if not given.")
+@click.option(
+    "--loss",
+    type=click.Choice(["entropy", "softmax", "dice"]),
+    default="entropy",
+    show_default=True,
+    help="What is minimised; softmax where targets exclude each other.",
+)
+@click.option("--positive-weight", default=1.0, show_default=True, help="Of the target's pixels.")
+@click.option(
+    "--measure",
+    type=click.Choice(["dice", "iou"]),
+    default="dice",
+    show_default=True,
+    help="What bases and thresholds are chosen by.",
+)
+@click.option(
+    "--calibration",
+    type=click.Choice(["prior", "platt", "isotonic", "none"]),
+    default="prior",
+    show_default=True,
+    help="prior: above 0.5 is marked; platt, isotonic: probabilities are frequencies.",
+)
 @click.option("--seed", default=0, show_default=True, help="Deals the images into folds.")
 @click.option("--backbone", help="Its id; the default one if not given.")
 @click.option("--author", multiple=True, help="Who made it; may be given several times.")
@@ -34,9 +62,18 @@ def train_command(
     name: str | None,
     number: str,
     summary: str | None,
-    layers: str | None,
+    bases: tuple[str, ...],
     max_layers: int,
+    max_tiles: int,
+    pixels: bool,
+    flips: bool,
+    sharpen: bool,
+    views: str,
     l2: float | None,
+    loss: str,
+    positive_weight: float,
+    measure: Any,  # noqa: ANN401 - one of click's choices
+    calibration: Any,  # noqa: ANN401 - one of click's choices
     seed: int,
     backbone: str | None,
     author: tuple[str, ...],
@@ -51,9 +88,10 @@ def train_command(
     """
     dataset = open_dataset(**data, default_split="train")
     from retq_hub.backbone import LazyBackbone
-    from retq_hub.manifest import Licence
+    from retq_hub.manifest import Licence, to_json
+    from retq_hub.recipe import Recipe, loss_named
     from retq_hub.registry import DEFAULT_BACKBONE
-    from retq_hub.training import Recipe, train
+    from retq_hub.training import train
 
     progress = BarProgress()
     done = train(
@@ -62,13 +100,26 @@ def train_command(
         name=name or _slug(output.resolve().name),
         version=number,
         summary=summary,
-        recipe=Recipe(layers=_layers(layers), max_layers=max_layers, l2=l2, seed=seed),
+        recipe=Recipe(
+            bases=bases,
+            max_layers=max_layers,
+            max_tiles=max_tiles,
+            pixels=pixels,
+            flips=flips,
+            sharpen=sharpen,
+            views=tuple(one.strip() for one in views.split(",")),
+            l2=l2,
+            loss=loss_named(loss, positive_weight=positive_weight),
+            measure=measure,
+            calibration=calibration,
+            seed=seed,
+        ),
         backbone=LazyBackbone(backbone or DEFAULT_BACKBONE, progress=progress),
         licence=Licence(id=licence) if licence else None,
         authors=author or ("not named",),
         progress=progress,
     )
-    best = done.choice.best
+    training = done.manifest.training
     if as_json:
         print_json(
             {
@@ -76,11 +127,11 @@ def train_command(
                 "name": done.manifest.name,
                 "version": done.manifest.version,
                 "digest": done.manifest.digest,
-                "layers": list(best.layers),
-                "l2": best.l2,
-                "threshold": best.threshold,
-                "held_out_dice": best.dice,
-                "loss": done.loss,
+                "basis": to_json(done.manifest.basis),
+                "l2": training.l2,
+                "head": to_json(done.manifest.head),
+                "trials": to_json(training.trials),
+                "loss": done.fit.loss,
             }
         )
         return
@@ -90,12 +141,3 @@ def train_command(
 def _slug(name: str) -> str:
     """Make a query's name of a folder's."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
-
-
-def _layers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--layers {text} is no list of numbers", hint="such as 3,5,7") from error

@@ -1,0 +1,130 @@
+"""What may be said about how a query is trained, and what of it makes sense."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from retq_hub.errors import UsageError
+from retq_hub.losses import CrossEntropy, Loss, SoftDice, SoftmaxEntropy
+from retq_hub.manifest import BackboneSpec, Basis
+from retq_hub.notation import parse
+from retq_hub.tiling import VIEWS, PassKey
+
+__all__ = ["L2_WEIGHTS", "Recipe", "checked_bases", "loss_named"]
+
+L2_WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3)
+"""Weights of the L2 term that cross-validation chooses from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a query is trained; what is left open is chosen by cross-validation.
+
+    Attributes:
+        kind: ``exact``, or ``paper``: the paper's own, which reads the last layer and chooses
+            nothing but the threshold.
+        bases: Bases to choose from, see `retq_hub.notation`; a search if there are none.
+        max_layers: At most so many layers are combined in the search.
+        max_tiles: Up to so many tiles a side are looked at in the search.
+        l2: Weight of the L2 term.
+        loss: What is minimised.
+        measure: What bases, L2 weight and thresholds are chosen by.
+        calibration: How probabilities are calibrated, see `retq_hub.calibration`.
+        sharpen: Whether upsampling led by the image is tried.
+        pixels: Whether pixel channels beside the tokens are tried.
+        flips: Whether averaging over the mirrored image is tried.
+        views: Views of each image that are trained on.
+        epochs: Of the paper's recipe.
+        seed: Of all that is drawn or dealt.
+    """
+
+    kind: Literal["exact", "paper"] = "exact"
+    bases: tuple[str, ...] = ()
+    max_layers: int = 1
+    max_tiles: int = 1
+    l2: float | None = None
+    loss: Loss = field(default_factory=CrossEntropy)
+    measure: Literal["dice", "iou"] = "dice"
+    calibration: Literal["none", "platt", "isotonic", "prior"] = "prior"
+    sharpen: bool = False
+    pixels: bool = False
+    flips: bool = False
+    views: tuple[str, ...] = ("plain",)
+    epochs: int = 150
+    seed: int = 0
+
+
+def loss_named(name: str, *, positive_weight: float) -> Loss:
+    """Give a loss by its name.
+
+    Args:
+        name: ``entropy``, ``softmax`` or ``dice``.
+        positive_weight: How much more pixels of a target count.
+
+    Raises:
+        UsageError: The weight is not positive, or the loss has none.
+    """
+    if not 0 < positive_weight < float("inf"):
+        raise UsageError(
+            f"a weight of {positive_weight:g} for positives makes no sense", hint="such as 3"
+        )
+    if name == "dice":
+        if positive_weight != 1:
+            raise UsageError("the Dice loss has no weight for positives", hint="leave it out")
+        return SoftDice()
+    if name == "softmax":
+        return SoftmaxEntropy(positive_weight=positive_weight)
+    return CrossEntropy(positive_weight=positive_weight)
+
+
+def checked_bases(recipe: Recipe, spec: BackboneSpec) -> list[Basis]:
+    """Give the bases that a recipe names, or all single layers and tilings that it looks at.
+
+    Raises:
+        UsageError: The recipe makes no sense, or the backbone cannot give such a basis.
+    """
+    if recipe.l2 is not None and not 0 < recipe.l2 < float("inf"):
+        raise UsageError(
+            f"an L2 weight of {recipe.l2:g} gives no unique solution", hint="such as 0.001"
+        )
+    if not recipe.views or set(recipe.views) - set(VIEWS):
+        raise UsageError(
+            f"views {', '.join(recipe.views) or 'none'} cannot be trained on",
+            hint=f"there are {', '.join(VIEWS)}",
+        )
+    if min(recipe.max_layers, recipe.max_tiles) < 1:
+        raise UsageError(
+            f"at most {recipe.max_layers} layers of {recipe.max_tiles} tiles leave nothing to read"
+        )
+    size = spec.preprocessing.size_px
+    texts = recipe.bases or [
+        f"{tiles}x{tiles}:{layer}"
+        for tiles in range(1, recipe.max_tiles + 1)
+        for layer in spec.tokens.candidates
+    ]
+    bases = [parse(text, size_px=size) for text in texts]
+    for basis, text in zip(bases, texts, strict=True):
+        _check(basis, text, spec)
+    return bases
+
+
+def _check(basis: Basis, text: str, spec: BackboneSpec) -> None:
+    depth = spec.tokens.layers
+    if wrong := [layer for layer in basis.layers if layer >= depth]:
+        raise UsageError(
+            f"basis {text}: {spec.id} has no layers {wrong}", hint=f"name some of 0-{depth - 1}"
+        )
+    grids = [
+        PassKey(one.size_px, one.tiles, True, overlap_px=one.overlap_px or 0).grid(
+            spec.tokens.patch_px
+        )
+        for one in basis.passes
+    ]
+    if max(grids) > _MAX_GRID:
+        raise UsageError(
+            f"basis {text} makes a grid of {max(grids)} cells a side, at most {_MAX_GRID} are "
+            "sensible",
+            hint="use fewer tiles",
+        )
+
+
+_MAX_GRID = 256

@@ -1,0 +1,126 @@
+"""How an image is cut for the backbone, and how the tiles' tokens come back to one grid.
+
+Tensors and arrays only. Axis letters: T tiles, N tokens of a tile, D width, G side of the stitched
+grid in cells.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from retq_hub.errors import UsageError
+
+__all__ = ["VIEWS", "PassKey", "cut", "stitch"]
+
+VIEWS = ("plain", "mirrored", "upended", "turned")
+"""An image as it is, left to right, upside down, and both (turned by 180 degrees)."""
+
+_AXES: dict[str, tuple[int, ...]] = {
+    "plain": (),
+    "mirrored": (1,),
+    "upended": (0,),
+    "turned": (0, 1),
+}
+
+
+@dataclass(frozen=True, order=True)
+class PassKey:
+    """What makes two passes the same: they see the same pixels and give the same tokens.
+
+    Attributes:
+        size_px: Side of the square that the backbone sees.
+        tiles: The image is cut into ``tiles`` x ``tiles`` such squares.
+        overlap_px: By so many pixels neighbouring squares overlap.
+        norm: Whether the final norm is applied.
+        view: One of `VIEWS`; tokens are brought back to the plain image's places.
+    """
+
+    size_px: int
+    tiles: int
+    norm: bool
+    overlap_px: int = 0
+    view: str = "plain"
+
+    @property
+    def side_px(self) -> int:
+        """Side of the square that the whole image is resized to before it is cut."""
+        return self.tiles * self.size_px - (self.tiles - 1) * self.overlap_px
+
+    def grid(self, patch_px: int) -> int:
+        """Give the side of the stitched grid in cells.
+
+        Raises:
+            UsageError: Size or overlap do not fall on the patches, or the overlap is too large.
+        """
+        if self.size_px % patch_px or self.overlap_px % patch_px:
+            raise UsageError(
+                f"{self.size_px} pixels with an overlap of {self.overlap_px} are no multiples of "
+                f"the backbone's patch, {patch_px}",
+                hint=f"such as {patch_px * 28} and {patch_px * 4}",
+            )
+        if not 0 <= 2 * self.overlap_px <= self.size_px:
+            raise UsageError(
+                f"tiles of {self.size_px} pixels cannot overlap by {self.overlap_px}",
+                hint="by half of the tile at most",
+            )
+        return self.side_px // patch_px
+
+
+def cut(pixels: NDArray[np.uint8], key: PassKey) -> NDArray[np.uint8]:
+    """Cut a square image into tiles, row by row.
+
+    Args:
+        pixels: (side_px, side_px, 3).
+        key: How.
+
+    Returns:
+        (T, size_px, size_px, 3), T = tiles * tiles.
+    """
+    turned = np.flip(pixels, _AXES[key.view])
+    step = key.size_px - key.overlap_px
+    starts = [number * step for number in range(key.tiles)]
+    size = key.size_px
+    return np.stack([turned[y : y + size, x : x + size] for y in starts for x in starts])
+
+
+def stitch(tokens: Tensor, key: PassKey, patch_px: int) -> Tensor:
+    """Put the tokens of tiles together; where tiles overlap, the nearer to its middle counts more.
+
+    Args:
+        tokens: (T, N, D), tiles as `cut` gives them.
+        key: How the image was cut.
+        patch_px: Side of a patch.
+
+    Returns:
+        (G * G, D) float32, at the places of the plain image.
+    """
+    g, G = key.size_px // patch_px, key.grid(patch_px)
+    rows = _blend(key.tiles, g, key.overlap_px // patch_px)
+    field = tokens.view(key.tiles, key.tiles, g, g, -1)
+    stitched = torch.zeros(G, G, tokens.shape[-1])
+    step = g - key.overlap_px // patch_px
+    for down in range(key.tiles):
+        for right in range(key.tiles):
+            weight = rows[down][:, None, None] * rows[right][None, :, None]
+            y, x = down * step, right * step
+            stitched[y : y + g, x : x + g] += weight * field[down, right]
+    return stitched.flip(_AXES[key.view]).reshape(G * G, -1)
+
+
+@lru_cache(maxsize=32)
+def _blend(tiles: int, g: int, overlap: int) -> list[Tensor]:
+    """Give each tile's weight by cell along one axis; over a cell they sum to 1."""
+    ramp = (torch.arange(overlap) + 0.5) / max(1, overlap)
+    weights = []
+    for number in range(tiles):
+        one = torch.ones(g)
+        if overlap and number > 0:
+            one[:overlap] = ramp
+        if overlap and number < tiles - 1:
+            one[g - overlap :] = ramp.flip(0)
+        weights.append(one)
+    return weights
