@@ -19,7 +19,7 @@ LINES: list[set[str]] = [
     {"fit", "hub", "manifest", "schema"},
     {"card", "checkpoint", "crossval", "encoder", "images", "inspection", "markup", "metrics"}
     | {"onnx_dinov2", "probe"},
-    {"artifact", "dataset"},
+    {"artifact", "augment", "dataset"},
     {"registry"},
     {"published", "query", "weights"},
     {"backbone", "datasets"},
