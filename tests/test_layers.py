@@ -16,8 +16,18 @@ LINES: list[set[str]] = [
     {"retq_hub"},
     {"errors"},
     {"digest", "embedded", "heads", "progress", "storage", "summary"},
-    {"fit", "hub", "manifest", "schema"},
-    {"card", "checkpoint", "crossval", "encoder", "images", "inspection", "markup", "metrics"}
+    {"curve", "fit", "hub", "manifest", "schema"},
+    {
+        "card",
+        "chart",
+        "checkpoint",
+        "crossval",
+        "encoder",
+        "images",
+        "inspection",
+        "markup",
+        "metrics",
+    }
     | {"onnx_dinov2", "probe"},
     {"artifact", "augment", "dataset"},
     {"registry"},
