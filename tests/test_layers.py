@@ -15,7 +15,7 @@ PACKAGE = Path(retq_hub.__file__).parent
 LINES: list[set[str]] = [
     {"retq_hub"},
     {"errors"},
-    {"digest", "embedded", "heads", "progress", "storage", "summary"},
+    {"digest", "embedded", "heads", "progress", "schedule", "storage", "summary"},
     {"curve", "fit", "hub", "manifest", "schema"},
     {
         "card",
@@ -28,9 +28,9 @@ LINES: list[set[str]] = [
         "markup",
         "metrics",
     }
-    | {"onnx_dinov2", "probe"},
+    | {"onnx_dinov2", "probe", "savepoint"},
     {"artifact", "augment", "dataset"},
-    {"registry"},
+    {"paper", "registry"},
     {"published", "query", "weights"},
     {"backbone", "datasets"},
     {"features", "pipeline", "validation"},
