@@ -16,7 +16,7 @@ LINES: list[set[str]] = [
     {"retq_hub"},
     {"errors"},
     {"digest", "embedded", "heads", "progress", "schedule", "storage", "summary"},
-    {"curve", "fit", "hub", "manifest", "schema"},
+    {"curve", "descent", "fit", "hub", "manifest", "schema"},
     {
         "card",
         "chart",
@@ -30,7 +30,7 @@ LINES: list[set[str]] = [
     }
     | {"onnx_dinov2", "probe", "savepoint"},
     {"artifact", "augment", "dataset"},
-    {"paper", "registry"},
+    {"registry"},
     {"published", "query", "weights"},
     {"backbone", "datasets"},
     {"features", "pipeline", "validation"},
