@@ -30,7 +30,7 @@ LINES: list[set[str]] = [
     }
     | {"onnx_dinov2", "probe", "savepoint"},
     {"artifact", "augment", "dataset"},
-    {"registry"},
+    {"paper", "registry"},
     {"published", "query", "weights"},
     {"backbone", "datasets"},
     {"features", "pipeline", "validation"},
