@@ -26,6 +26,15 @@ class Progress(Protocol):
         """Say one line."""
         ...
 
+    def measure(self, value: str, *, milestone: bool = False) -> None:
+        """Show what the work in hand measures now, such as its loss.
+
+        Args:
+            value: A few words; they replace the last ones.
+            milestone: Worth a line of its own in a log, where nothing can be replaced.
+        """
+        ...
+
 
 class Silent:
     """Progress that says nothing."""
@@ -40,3 +49,6 @@ class Silent:
 
     def note(self, line: str) -> None:
         """Say nothing."""
+
+    def measure(self, value: str, *, milestone: bool = False) -> None:
+        """Show nothing."""

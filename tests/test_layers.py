@@ -15,12 +15,22 @@ PACKAGE = Path(retq_hub.__file__).parent
 LINES: list[set[str]] = [
     {"retq_hub"},
     {"errors"},
-    {"digest", "embedded", "heads", "progress", "storage", "summary"},
-    {"fit", "hub", "manifest", "schema"},
-    {"card", "checkpoint", "crossval", "encoder", "images", "inspection", "markup", "metrics"}
-    | {"onnx_dinov2", "probe"},
-    {"artifact", "dataset"},
-    {"registry"},
+    {"digest", "embedded", "heads", "progress", "schedule", "storage", "summary"},
+    {"curve", "descent", "fit", "hub", "manifest", "schema"},
+    {
+        "card",
+        "chart",
+        "checkpoint",
+        "crossval",
+        "encoder",
+        "images",
+        "inspection",
+        "markup",
+        "metrics",
+    }
+    | {"onnx_dinov2", "probe", "savepoint"},
+    {"artifact", "augment", "dataset"},
+    {"paper", "registry"},
     {"published", "query", "weights"},
     {"backbone", "datasets"},
     {"features", "pipeline", "validation"},

@@ -58,7 +58,14 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
 
 
 class BarProgress:
-    """Progress bars on stderr for what takes longer than a second; silent where nobody looks."""
+    """Progress bars on stderr for what takes longer than a second.
+
+    Where stderr is no terminal there are no bars, only notes and the milestones of what is
+    measured: a log grows by a line now and then.
+    """
+
+    def __init__(self) -> None:
+        self._measured = ""
 
     def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
         """Pass ``items`` through, counting them."""
@@ -73,6 +80,12 @@ class BarProgress:
         if line:
             click.echo(line, err=True)
 
+    def measure(self, value: str, *, milestone: bool = False) -> None:
+        """Show a value beside the bar; in a log, a milestone as a line."""
+        self._measured = value
+        if milestone and not sys.stderr.isatty():
+            self.note(value)
+
     def _counted(
         self,
         items: Iterable[T],
@@ -86,6 +99,7 @@ class BarProgress:
             yield from items
             return
         began, done, bar, task = time.monotonic(), 0, None, 0
+        self._measured = ""
         try:
             for item in items:
                 yield item
@@ -93,9 +107,9 @@ class BarProgress:
                 if bar is None and time.monotonic() - began > _PATIENCE_S:
                     bar = _bar(in_bytes)
                     bar.start()
-                    task = bar.add_task(what, total=total)
+                    task = bar.add_task(what, total=total, measured="")
                 if bar is not None:
-                    bar.update(task, completed=done)
+                    bar.update(task, completed=done, measured=self._measured)
         finally:
             if bar is not None:
                 bar.stop()
@@ -122,6 +136,7 @@ def _bar(in_bytes: bool) -> Any:  # noqa: ANN401 - rich is imported here only
         BarColumn(),
         count,
         TimeRemainingColumn(),
+        TextColumn("{task.fields[measured]}"),
         console=Console(stderr=True),
         transient=True,
     )
