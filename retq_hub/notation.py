@@ -11,7 +11,7 @@ from retq_hub.manifest import Basis, Pass
 
 __all__ = ["parse", "written"]
 
-_PASS = re.compile(r"(\d{1,2})x(\d{1,2})(?:@(\d{1,4}))?(?:/(\d{1,4}))?:(\d{1,3}(?:,\d{1,3})*)")
+_PASS = re.compile(r"(\d{1,2})x(\d{1,2})(?:@([1-9]\d{0,3}))?(?:/(\d{1,4}))?:(\d{1,3}(?:,\d{1,3})*)")
 
 
 def parse(text: str, *, size_px: int, views: tuple[str, ...] | None = None) -> Basis:
