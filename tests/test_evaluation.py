@@ -27,7 +27,7 @@ def spots(tmp_path: Path, cache: Path, registry_folder: Path) -> tuple[Dataset, 
         datasets.from_csv(table, target="spot", split=split, name="eyes")
         for split in ("train", "test")
     ]
-    recipe = Recipe(layers=(1,), l2=1e-3)
+    recipe = Recipe(bases=("1",), l2=1e-3)
     backbone = LazyBackbone("tiny-vit")
     done = train(splits[0], tmp_path / "spot", name="spot", recipe=recipe, backbone=backbone)
     return splits[0], splits[1], done.folder
@@ -50,9 +50,12 @@ def test_figures_equal_a_naive_computation_from_the_pipeline(
     _, test, folder = spots
     found = evaluate(folder, test)
     pipe = Pipeline.from_pretrained([folder])
+    calibration = artifact.read_manifest(folder).head.calibration
+    assert calibration is not None
     for sample, image in zip(test.samples, found.images, strict=True):
         logits = torch.from_numpy(pipe(sample.image)["spot"].logits)
         big = F.interpolate(logits[None], (EVALUATION_PX, EVALUATION_PX), mode="bilinear")[0, 0]
+        big = calibration.scale[0] * big + calibration.offset[0]
         mask = area_mask(read_mask(sample.masks[0]), EVALUATION_PX)
         marked = big.sigmoid().numpy() > found.threshold
         dice = 2 * (marked & mask).sum() / (marked.sum() + mask.sum())
