@@ -141,7 +141,8 @@ def make_query(
     if basis.pixels:
         blocks.append(torch.from_numpy(channels(image)))
     logits = logit_map([block[None] for block in blocks], vector, bias)[0]
-    positions = np.arange(0, logits[0].numel(), 3, dtype=np.int32)
+    cells = logits[0].numel()
+    positions = np.arange(0, cells, max(3, cells // 16), dtype=np.int32)
     manifest = _manifest(name, version, summary, targets, backbone, basis)
     artifact.write(
         folder,
