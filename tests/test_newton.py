@@ -134,3 +134,18 @@ def test_a_positive_weight_raises_what_is_marked():
         vector, bias = moments(Held(tokens)).fold(minimise(objective, range(4)).theta)
         shares.append(float(((tokens @ vector.T + bias) > 0).float().mean()))
     assert shares[0] < shares[1]
+
+
+@pytest.mark.parametrize("l2", [1e-9, 1e-3])
+def test_channels_that_depend_on_each_other_do_no_harm(l2: float):
+    """The same tokens twice: the curvature has no inverse but for the L2 term."""
+    once = make_problem(widths=(20,), n=3, grids=(4,), noise=2.0)
+    (tokens,) = once.blocks
+    twice = Problem((torch.cat([tokens, tokens], dim=2),), once.masks)
+    fit = minimise(twice.objective(l2=l2), range(3))
+    # Each copy takes half of the weight, and pays half of the penalty.
+    expected = minimise(once.objective(l2=l2 / 2), range(3))
+    assert fit.loss == pytest.approx(expected.loss, abs=1e-5)
+    torch.testing.assert_close(
+        fit.theta[:, :20] + fit.theta[:, 20:40], expected.theta[:, :20], atol=0.02, rtol=0.02
+    )
