@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retq_hub.heads import logit_map
+from retq_hub.grids import logit_map
 
 __all__ = ["Descent"]
 
@@ -52,7 +52,7 @@ class Descent:
         Returns:
             The loss before the step: its mean over images, targets and pixels.
         """
-        grid = logit_map(tokens, self._vector, self._no_bias)
+        grid = logit_map([tokens], self._vector, self._no_bias)
         logits = F.interpolate(grid, masks.shape[-2:], mode="bilinear", align_corners=False)
         losses = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
         by_target = losses.mean((0, 2, 3))

@@ -59,6 +59,11 @@ class TokenCache:
         self._backbone = backbone
         self._folder = cache_dir() / "tokens"
 
+    @property
+    def digest(self) -> str:
+        """What makes the tokens what they are: weights and preprocessing."""
+        return json_digest(list(self._key))
+
     def missing(self, files: Iterable[ImageFile], basis: Basis) -> list[ImageFile]:
         """Give the images that would need the backbone; what is cached is verified."""
         needed = plan([basis])

@@ -7,7 +7,8 @@ from retq_hub.errors import UsageError
 from retq_hub.losses import CrossEntropy, Loss, SoftDice, SoftmaxEntropy
 from retq_hub.manifest import BackboneSpec, Basis
 from retq_hub.notation import parse
-from retq_hub.tiling import VIEWS, PassKey
+from retq_hub.tiling import PassKey
+from retq_hub.views import VIEWS
 
 __all__ = ["L2_WEIGHTS", "Recipe", "checked_bases", "loss_named"]
 

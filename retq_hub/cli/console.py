@@ -65,7 +65,8 @@ class BarProgress:
     """
 
     def __init__(self) -> None:
-        self._measured = ""
+        self._bar: Any = None
+        self._tasks: list[Any] = []
 
     def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
         """Pass ``items`` through, counting them."""
@@ -76,14 +77,17 @@ class BarProgress:
         yield from self._counted(chunks, what=what, total=total, size=len, in_bytes=True)
 
     def note(self, line: str) -> None:
-        """Say one line on stderr."""
-        if line:
+        """Say one line on stderr, above the bars."""
+        if line and self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif line:
             click.echo(line, err=True)
 
     def measure(self, value: str, *, milestone: bool = False) -> None:
         """Show a value beside the bar; in a log, a milestone as a line."""
-        self._measured = value
-        if milestone and not sys.stderr.isatty():
+        if self._bar is not None:
+            self._bar.update(self._tasks[-1], measured=value)
+        elif milestone and not sys.stderr.isatty():
             self.note(value)
 
     def _counted(
@@ -98,21 +102,33 @@ class BarProgress:
         if not sys.stderr.isatty():
             yield from items
             return
-        began, done, bar, task = time.monotonic(), 0, None, 0
-        self._measured = ""
+        began, done, task = time.monotonic(), 0, None
         try:
             for item in items:
+                if task is None and time.monotonic() - began > _PATIENCE_S:
+                    task = self._begin(what, total, done, in_bytes)
                 yield item
                 done += size(item)
-                if bar is None and time.monotonic() - began > _PATIENCE_S:
-                    bar = _bar(in_bytes)
-                    bar.start()
-                    task = bar.add_task(what, total=total, measured="")
-                if bar is not None:
-                    bar.update(task, completed=done, measured=self._measured)
+                if task is not None:
+                    self._bar.update(task, completed=done)
         finally:
-            if bar is not None:
-                bar.stop()
+            if task is not None:
+                self._end(task)
+
+    def _begin(self, what: str, total: int | None, done: int, in_bytes: bool) -> Any:  # noqa: ANN401
+        """Add a bar below those that there are."""
+        if self._bar is None:
+            self._bar = _bar(in_bytes)
+            self._bar.start()
+        self._tasks.append(self._bar.add_task(what, total=total, completed=done, measured=""))
+        return self._tasks[-1]
+
+    def _end(self, task: Any) -> None:  # noqa: ANN401 - rich's task id
+        self._bar.remove_task(task)
+        self._tasks.remove(task)
+        if not self._tasks:
+            self._bar.stop()
+            self._bar = None
 
 
 def _single(_: object) -> int:

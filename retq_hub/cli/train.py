@@ -21,6 +21,15 @@ __all__ = ["train_command"]
 @click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
 @click.option("--summary", help="A line on what it marks.")
 @click.option(
+    "--recipe",
+    "kind",
+    type=click.Choice(["exact", "paper"]),
+    default="exact",
+    show_default=True,
+    help="paper: as published, with thousands of backbone passes; takes --seed and --epochs only.",
+)
+@click.option("--epochs", default=150, show_default=True, help="Of the paper's recipe.")
+@click.option(
     "--basis", "bases", multiple=True, help="What to read, as 7 or 2x2:7+1x1:3,7; several: tried."
 )
 @click.option("--max-layers", default=1, show_default=True, help="Layers combined in the search.")
@@ -62,6 +71,8 @@ def train_command(
     name: str | None,
     number: str,
     summary: str | None,
+    kind: Any,  # noqa: ANN401 - one of click's choices
+    epochs: int,
     bases: tuple[str, ...],
     max_layers: int,
     max_tiles: int,
@@ -101,6 +112,8 @@ def train_command(
         version=number,
         summary=summary,
         recipe=Recipe(
+            kind=kind,
+            epochs=epochs,
             bases=bases,
             max_layers=max_layers,
             max_tiles=max_tiles,
@@ -130,8 +143,8 @@ def train_command(
                 "basis": to_json(done.manifest.basis),
                 "l2": training.l2,
                 "head": to_json(done.manifest.head),
-                "trials": to_json(training.trials),
-                "loss": done.fit.loss,
+                "trials": to_json(training.trials or ()),
+                "loss": done.curve.rows[-1].loss,
             }
         )
         return
