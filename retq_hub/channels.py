@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["METHOD", "N_CHANNELS", "SIDE", "channels"]
+__all__ = ["METHOD", "N_CHANNELS", "SIDE", "pixel_channels"]
 
 METHOD = "retq-pixels-1"
 
@@ -22,7 +22,7 @@ _BACKGROUND_PX = 12
 N_CHANNELS = 5 * len(_SCALES_PX)
 
 
-def channels(image: Image.Image) -> NDArray[np.float32]:
+def pixel_channels(image: Image.Image) -> NDArray[np.float32]:
     """Compute the channels of an image.
 
     At 392 x 392 pixels, Gaussian smoothing at 0.7 to 6 pixels against a background of 12: the
