@@ -131,6 +131,7 @@ def train(
         ),
         files={},
     )
+    progress.note(_licences(manifest, backbone))
     written = artifact.write(
         output,
         manifest=manifest,
@@ -142,6 +143,17 @@ def train(
     solution.curve.write(output / "training.csv")
     write_text(output / "training.svg", draw(solution.curve, title=f"Training of {name}"))
     return Trained(folder=output, manifest=written, curve=solution.curve)
+
+
+def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
+    """Name the licences where they differ, and what they allow together."""
+    every = [manifest.licence, backbone.spec.licence, *(one.licence for one in manifest.data)]
+    if len({one.id for one in every}) == 1:
+        return ""
+    return (
+        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}, data "
+        f"{', '.join(one.licence.id for one in manifest.data)}; together: {card.combination(every)}"
+    )
 
 
 def _golden(cache: TokenCache, solution: Solution) -> Golden:

@@ -60,7 +60,7 @@ class TrainingSet:
         """Say in the manifest what was trained on."""
         first = self.sets[0]
         return DataUse(
-            id="+".join(one.id for one in self.sets),
+            id="+".join(dict.fromkeys(one.id for one in self.sets)),
             title=first.title,
             doi=first.doi,
             licence=first.licence,

@@ -13,7 +13,7 @@ __all__ = ["train_command"]
 
 
 @click.command("train")
-@dataset_options(split="train")
+@dataset_options(split="train", several=True)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The query's folder."
 )
@@ -97,7 +97,8 @@ def train_command(
     Layers, L2 weight and threshold are chosen by cross-validation over the given images. A killed
     run carries on where it was.
     """
-    dataset = open_dataset(**data, default_split="train")
+    targets: tuple[str, ...] = data.pop("target")
+    sets = [open_dataset(**data, target=one, default_split="train") for one in targets]
     from retq_hub.backbone import LazyBackbone
     from retq_hub.manifest import Licence, to_json
     from retq_hub.recipe import Recipe, loss_named
@@ -106,7 +107,7 @@ def train_command(
 
     progress = BarProgress()
     done = train(
-        dataset,
+        sets,
         output,
         name=name or _slug(output.resolve().name),
         version=number,
