@@ -17,7 +17,7 @@ from retq_hub.curve import Curve, CurveRow
 from retq_hub.digest import json_digest
 from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.fit import Objective
-from retq_hub.manifest import Basis, Pass, to_json
+from retq_hub.manifest import Basis, Head, Pass, to_json
 from retq_hub.newton import Fit, Step, minimise
 from retq_hub.progress import Progress
 from retq_hub.recipe import Recipe, checked_bases
@@ -26,7 +26,7 @@ from retq_hub.solution import Solution
 from retq_hub.storage import cache_dir, whole_file
 from retq_hub.trainingset import TrainingSet
 
-__all__ = ["solve_exactly"]
+__all__ = ["choose", "solve_exactly"]
 
 _METHOD = "1"
 """Another number forgets what was cross-validated by other code."""
@@ -53,20 +53,8 @@ def solve_exactly(
         IntegrityError: The backbone gives something else than numbers.
         StorageError: The cache cannot be written.
     """
-    bases = checked_bases(recipe, backbone.spec)
     trials = _Trials(data, cache, recipe, progress)
-    trials.embed(bases)
-    search = Search(
-        held_out=trials,
-        masks=data.masks,
-        parts=data.parts,
-        guides=[sample.guide for sample in data.samples],
-        recipe=recipe,
-        size_px=backbone.spec.preprocessing.size_px,
-        progress=progress,
-    )
-    found = search.run(bases)
-    head = search.head(found)
+    found, head = choose(data, cache, backbone, recipe, progress)
     fit, curve = _solved(trials.tokens(found.basis), data, found, recipe, progress)
     vector, bias = found.held_out.scale.fold(fit.theta)
     runs = sum(key.tiles**2 for key in plan(trials.variants(found.basis)))
@@ -82,6 +70,30 @@ def solve_exactly(
         trials=found.trials,
         backbone_passes=runs * len(data.samples),
     )
+
+
+def choose(
+    data: TrainingSet,
+    cache: TokenCache,
+    backbone: LazyBackbone,
+    recipe: Recipe,
+    progress: Progress,
+) -> tuple[Found, Head]:
+    """Choose basis and head by cross-validation; takes and raises what `solve_exactly` does."""
+    bases = checked_bases(recipe, backbone.spec)
+    trials = _Trials(data, cache, recipe, progress)
+    trials.embed(bases)
+    search = Search(
+        held_out=trials,
+        masks=data.masks,
+        parts=data.parts,
+        guides=[sample.guide for sample in data.samples],
+        recipe=recipe,
+        size_px=backbone.spec.preprocessing.size_px,
+        progress=progress,
+    )
+    found = search.run(bases)
+    return found, search.head(found)
 
 
 class _Trials:

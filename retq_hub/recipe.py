@@ -32,7 +32,7 @@ class Recipe:
         calibration: How probabilities are calibrated, see `retq_hub.calibration`.
         sharpen: Whether upsampling led by the image is tried.
         pixels: Whether pixel channels beside the tokens are tried.
-        flips: Whether averaging over the mirrored image is tried.
+        flips: Whether averaging over two and over four flips of the image is tried.
         views: Views of each image that are trained on.
         epochs: Of the paper's recipe.
         seed: Of all that is drawn or dealt.

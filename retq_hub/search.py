@@ -19,6 +19,7 @@ from retq_hub.manifest import Basis, Guided, Head, Trial
 from retq_hub.notation import written
 from retq_hub.progress import Progress
 from retq_hub.recipe import L2_WEIGHTS, Recipe
+from retq_hub.views import FLIPS
 
 __all__ = ["Found", "Search"]
 
@@ -28,6 +29,7 @@ _GAIN = 0.002
 
 _GUIDED = tuple((radius, epsilon) for radius in (2, 4) for epsilon in (1e-5, 1e-4, 1e-3))
 _WORKING_PX = 392
+_FLIPPED = (("plain", "mirrored"), ("plain", *FLIPS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,8 @@ class Search:
         if recipe.pixels:
             best = self._added(best, replace(best.basis, pixels=METHOD))
         if recipe.flips:
-            best = self._added(best, replace(best.basis, views=("plain", "mirrored")))
+            for views in _FLIPPED:
+                best = self._added(best, replace(best.basis, views=views))
         if recipe.sharpen:
             best = self._sharpened(best)
         return replace(best, trials=tuple(self._trials))

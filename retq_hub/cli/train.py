@@ -35,7 +35,7 @@ __all__ = ["train_command"]
 @click.option("--max-layers", default=1, show_default=True, help="Layers combined in the search.")
 @click.option("--max-tiles", default=1, show_default=True, help="Tiles a side in the search.")
 @click.option("--pixels", is_flag=True, help="Try pixel channels beside the tokens.")
-@click.option("--flips", is_flag=True, help="Try averaging over the mirrored image.")
+@click.option("--flips", is_flag=True, help="Try averaging over two and four flips.")
 @click.option("--sharpen", is_flag=True, help="Try upsampling led by the image.")
 @click.option("--views", default="plain", show_default=True, help="Views to train on, as a,b,c.")
 @click.option("--l2", type=float, help="Weight of the L2 term; searched if not given.")
