@@ -38,7 +38,7 @@ IDEAS: tuple[tuple[str, Recipe], ...] = (
     ("the same, mirrored views added", Recipe(bases=(WIDE,), views=("plain", "mirrored"))),
     (
         "the same, light and dark views added",
-        Recipe(bases=(WIDE,), views=("plain", "brighter", "darker")),
+        Recipe(bases=(WIDE,), views=LIGHTS),
     ),
     ("the same, pixel channels", Recipe(bases=(WIDE,), pixels=True)),
     ("the same, guided upsampling", Recipe(bases=(WIDE,), sharpen=True)),
