@@ -15,12 +15,12 @@ PACKAGE = Path(retq_hub.__file__).parent
 LINES: list[set[str]] = [
     {"retq_hub"},
     {"errors"},
-    {"digest", "embedded", "heads", "progress", "storage", "summary"},
+    {"boundary", "digest", "embedded", "heads", "lesions", "progress", "storage", "summary"},
     {"fit", "hub", "manifest", "schema"},
     {"card", "checkpoint", "crossval", "encoder", "images", "inspection", "markup", "metrics"}
     | {"onnx_dinov2", "probe"},
-    {"artifact", "dataset"},
-    {"registry"},
+    {"artifact", "comparison", "dataset", "pixels"},
+    {"figures", "registry"},
     {"published", "query", "weights"},
     {"backbone", "datasets"},
     {"features", "pipeline", "validation"},
