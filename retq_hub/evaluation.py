@@ -138,7 +138,7 @@ class _Scorer:
             lesions.append(detect(logits, mask, threshold))
         dataset, manifest = self._dataset, self.manifest
         return Evaluation(
-            query=f"{manifest.name}@{manifest.version}",
+            manifest=manifest,
             dataset=dataset.id,
             target=dataset.target.name,
             split=dataset.split,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from retq_hub.comparison import Comparison
 from retq_hub.lesions import RATES, Froc
-from retq_hub.manifest import Interval, to_json
+from retq_hub.manifest import Interval, QueryManifest, to_json
 from retq_hub.metrics import ImageMetrics
 from retq_hub.pixels import Pooled
 
@@ -43,7 +43,7 @@ class Evaluation:
     """The figures of a query on a split.
 
     Attributes:
-        query: ``name@version``.
+        manifest: The query's.
         dataset: The data set's id.
         target: The target's name.
         split: The split.
@@ -60,7 +60,7 @@ class Evaluation:
         against: How the figures differ from another query's on the same images.
     """
 
-    query: str
+    manifest: QueryManifest
     dataset: str
     target: str
     split: str
@@ -75,6 +75,11 @@ class Evaluation:
     lesions: Froc
     examples: tuple[Example, ...]
     against: Comparison | None = None
+
+    @property
+    def query(self) -> str:
+        """The query's ``name@version``."""
+        return f"{self.manifest.name}@{self.manifest.version}"
 
     def document(self) -> dict[str, Any]:
         """Give the JSON document that ``schemas/evaluation-1.schema.json`` describes."""

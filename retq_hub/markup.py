@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from retq_hub.manifest import Concept, Interval, Licence
+from retq_hub.manifest import Concept, Interval, Licence, Target
 
 __all__ = [
     "concept_link",
@@ -24,6 +24,7 @@ __all__ = [
     "licence_text",
     "range_strip",
     "swatch",
+    "target_text",
 ]
 
 _CONCEPT = re.compile(r"[0-9]{6,18}")
@@ -103,6 +104,12 @@ def concept_link(concept: Concept) -> str:
     if _CONCEPT.fullmatch(concept.code):
         code = _link(f"http://snomed.info/id/{concept.code}", concept.code)
     return f"SNOMED CT {code}, {escape(concept.display)}"
+
+
+def target_text(target: Target) -> str:
+    """Give what a query marks, with its SNOMED CT code where it has one."""
+    code = concept_link(target.code) if target.code else "no SNOMED CT code"
+    return f"{escape(target.label)} ({code})"
 
 
 def licence_text(licence: Licence) -> str:

@@ -19,13 +19,13 @@ LINES: list[set[str]] = [
     {"fit", "hub", "manifest", "schema"},
     {"card", "checkpoint", "crossval", "encoder", "images", "inspection", "markup", "metrics"}
     | {"onnx_dinov2", "probe"},
-    {"artifact", "comparison", "dataset", "pixels"},
+    {"artifact", "comparison", "dataset", "page", "pixels"},
     {"figures", "registry"},
-    {"published", "query", "weights"},
-    {"backbone", "datasets"},
+    {"plots", "provenance", "published", "query", "weights"},
+    {"backbone", "datasets", "tables"},
     {"features", "pipeline", "validation"},
     {"evaluation", "overlay"},
-    {"report", "segment", "training"},
+    {"report", "scorecard", "segment", "training"},
     {"demo"},
     {"cli.console", "cli.options"},
     {"cli.backbones", "cli.demo", "cli.doctor", "cli.evaluate", "cli.index", "cli.registry"}
