@@ -22,6 +22,7 @@ __all__ = [
     "facts",
     "figure",
     "licence_text",
+    "percent",
     "range_strip",
     "swatch",
     "target_text",
@@ -119,6 +120,11 @@ def licence_text(licence: Licence) -> str:
     named = _link(licence.url or "", name) if web else escape(name)
     use = {True: "allowed", False: "not allowed", None: "not known"}[licence.commercial_use]
     return f"{named}; commercial use {use}"
+
+
+def percent(share: float, decimals: int) -> str:
+    """Give a share as ``2.40 %``, with a space that does not break."""
+    return f"{100 * share:.{decimals}f}&nbsp;%"
 
 
 def digest_code(digest: str) -> str:

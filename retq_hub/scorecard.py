@@ -17,7 +17,7 @@ from retq_hub.errors import storage_errors
 from retq_hub.figures import Evaluation, Example
 from retq_hub.images import decode
 from retq_hub.manifest import Interval
-from retq_hub.markup import figure
+from retq_hub.markup import figure, percent
 from retq_hub.metrics import ImageMetrics
 from retq_hub.overlay import outlined
 from retq_hub.page import write_page
@@ -132,7 +132,8 @@ def _interval_tile(found: Evaluation, name: str) -> str:
 
 def _million(found: Evaluation) -> str:
     share = found.pooled.n_positive / found.pooled.n_pixels
-    return f"{found.pooled.n_pixels / 1e6:.1f} million, {share:.2%} of them marked by the reader"
+    millions = f"{found.pooled.n_pixels / 1e6:.1f} million"
+    return f"{millions}, {percent(share, 2)} of them marked by the reader"
 
 
 def _dice_strips(found: Evaluation) -> str:
@@ -168,8 +169,9 @@ calibration error {pooled.calibration_error:.4f}. A larger dot stands for more
 pixels.</figcaption></figure>
 <figure>{froc_plot(lesions)}
 <figcaption><strong>Lesions found</strong>, of {lesions.n_lesions}. Mean sensitivity
-{lesions.mean_sensitivity:.4f}. At the query\u2019s threshold {lesions.touched:.1%} are touched, and
-{lesions.false_regions:.1f} marked regions a photograph touch none.</figcaption></figure>
+{lesions.mean_sensitivity:.4f}. At the query\u2019s threshold {percent(lesions.touched, 1)} are
+touched, and {lesions.false_regions:.1f} marked regions a photograph touch
+none.</figcaption></figure>
 </div>
 </section>"""
 
@@ -248,5 +250,7 @@ def _about(found: Evaluation, dataset: Dataset) -> str:
 {facts_of_data(found, dataset)}</div>
 </div>
 <h3>What the figures mean</h3>
+<div class="meanings">
 {definitions(found)}
+</div>
 </section>"""

@@ -5,7 +5,7 @@ from html import escape
 from retq_hub.comparison import Comparison, Difference
 from retq_hub.figures import Evaluation
 from retq_hub.manifest import Interval
-from retq_hub.markup import range_strip
+from retq_hub.markup import percent, range_strip
 from retq_hub.metrics import ImageMetrics
 from retq_hub.plots import difference_strip
 
@@ -93,7 +93,7 @@ def images_table(found: Evaluation) -> str:
     area = found.size_px**2
     rows = "".join(
         f'<tr><th scope="row">{escape(one.id)}{_camera(one)}</th>'
-        f'<td class="number extra">{one.n_positive / area:.2%}</td>'
+        f'<td class="number extra">{percent(one.n_positive / area, 2)}</td>'
         + "".join(
             f'<td class="number{_extra(name)}">{_cell(name, one.values[name])}</td>'
             for name in _COLUMNS
@@ -146,7 +146,7 @@ def _group_cell(name: str, one: Interval | None) -> str:
 def _difference_row(name: str, label: str, one: Difference) -> str:
     low, high = (_signed(name, value) for value in one.ci95)
     return f"""<tr><th scope="row">{label}</th>
-<td class="number">{_signed(name, one.mean)}</td><td class="number">{low} to {high}</td>
+<td class="number">{_signed(name, one.mean)}</td><td class="number differing">{low} to {high}</td>
 <td class="number">{one.wins}</td><td class="number extra">{one.ties}</td>
 <td class="number">{one.losses}</td><td class="range">{difference_strip(one)}</td></tr>
 """
