@@ -24,6 +24,7 @@ RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 Source: Niemeijer et al., Retinopathy online challenge, IEEE Trans Med Imaging 2010.
 """
 
+_RESAMPLES = 1000
 _RADIUS_PX = 3
 _REFERENCE_PX = 392
 _EIGHT = np.ones((3, 3), dtype=np.bool_)
@@ -72,6 +73,7 @@ class Froc:
         points: The curve by falling threshold.
         sensitivities: Sensitivity at each of `RATES`, the highest at no more false positives.
         mean_sensitivity: Their mean.
+        ci95: 2.5 % to 97.5 % of that mean over resamples of the images.
         touched: Share of lesions with a pixel marked at the stored threshold.
         false_regions: Marked components per image that touch no lesion, at the stored threshold.
     """
@@ -81,6 +83,7 @@ class Froc:
     points: tuple[FrocPoint, ...]
     sensitivities: tuple[float, ...]
     mean_sensitivity: float
+    ci95: tuple[float, float]
     touched: float
     false_regions: float
 
@@ -110,32 +113,59 @@ def detect(logits: NDArray[np.float32], mask: NDArray[np.bool_], threshold: floa
     )
 
 
-def froc(images: Sequence[ImageLesions], n_points: int = 200) -> Froc:
+def froc(images: Sequence[ImageLesions], n_points: int = 200, *, seed: int = 0) -> Froc:
     """Put the lesions of all images together.
 
     Args:
         images: At least one, with a lesion on one of them.
         n_points: At most so many points are kept of the curve.
+        seed: Of the resampling.
 
     Source: Niemeijer et al., Retinopathy online challenge, IEEE Trans Med Imaging 2010 (the rates
     and their mean); Ehteshami Bejnordi et al., JAMA 2017 (candidates with one score each).
     """
+    n_lesions = sum(one.found.size for one in images)
+    scores, rates, shares = _curve(images)
+    at_rates = _at_rates(rates, shares)
+    low, high = np.percentile(_resampled(images, seed), [2.5, 97.5])
+    return Froc(
+        n_images=len(images),
+        n_lesions=n_lesions,
+        points=_thinned(scores, rates, shares, n_points),
+        sensitivities=tuple(at_rates),
+        mean_sensitivity=float(np.mean(at_rates)),
+        ci95=(float(low), float(high)),
+        touched=sum(one.n_touched for one in images) / n_lesions,
+        false_regions=sum(one.n_false_regions for one in images) / len(images),
+    )
+
+
+def _curve(
+    images: Sequence[ImageLesions],
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Scores by falling value, with false positives per image and sensitivity from each on."""
     found = np.concatenate([one.found for one in images])
     false = np.sort(np.concatenate([one.false for one in images]))[::-1]
     reached = np.sort(found[np.isfinite(found)])[::-1]
     scores = np.unique(np.concatenate([reached, false]))[::-1]
     rates = np.searchsorted(-false, -scores, side="right") / len(images)
     shares = np.searchsorted(-reached, -scores, side="right") / found.size
-    at_rates = [float(shares[rates <= rate].max(initial=0)) for rate in RATES]
-    return Froc(
-        n_images=len(images),
-        n_lesions=found.size,
-        points=_thinned(scores, rates, shares, n_points),
-        sensitivities=tuple(at_rates),
-        mean_sensitivity=float(np.mean(at_rates)),
-        touched=sum(one.n_touched for one in images) / found.size,
-        false_regions=sum(one.n_false_regions for one in images) / len(images),
-    )
+    return scores, rates, shares
+
+
+def _at_rates(rates: NDArray[np.float64], shares: NDArray[np.float64]) -> list[float]:
+    return [float(shares[rates <= rate].max(initial=0)) for rate in RATES]
+
+
+def _resampled(images: Sequence[ImageLesions], seed: int) -> list[float]:
+    """Mean sensitivities of images drawn anew; draws without any lesion do not count."""
+    picks = np.random.default_rng(seed).integers(len(images), size=(_RESAMPLES, len(images)))
+    drawn = [[images[number] for number in row] for row in picks]
+    return [
+        float(np.mean(_at_rates(*_curve(one)[1:])))
+        for one in drawn
+        if any(image.found.size for image in one)
+    ]
 
 
 def _peaks(logits: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -40,6 +40,7 @@ PAGE = "report.html"
 DOCUMENT = "evaluation.json"
 
 _PICTURE_PX = 800
+_HEADLINES = ("dice", "auroc", "auprc")
 _READER, _QUERY = "#FFFFFF", "#56B4E9"
 
 
@@ -87,7 +88,8 @@ def write_scorecard(folder: Path, found: Evaluation, *, dataset: Dataset) -> Non
 
 
 def _overview(found: Evaluation) -> str:
-    pooled, lesions = found.pooled, found.lesions
+    lesions = found.lesions
+    low, high = lesions.ci95
     seen = ""
     if found.n_trained_on:
         seen = (
@@ -95,12 +97,11 @@ def _overview(found: Evaluation) -> str:
             f"{len(found.images)} photographs: the figures say nothing of new ones.</p>"
         )
     tiles = [
-        *(_interval_tile(found, name) for name in ("dice", "auroc") if name in found.metrics),
-        _tile("AUPRC, all pixels", f"{pooled.auprc:.3f}", _million(found)),
+        *(_interval_tile(found, name) for name in _HEADLINES if name in found.metrics),
         _tile(
             "Lesion sensitivity",
             f"{lesions.mean_sensitivity:.3f}",
-            "mean at 1/8 to 8 false positives a photograph",
+            f"{low:.3f}&ndash;{high:.3f}, mean at 1/8 to 8 false positives a photograph",
         ),
     ]
     return f"""<section aria-labelledby="overview">
@@ -130,12 +131,6 @@ def _interval_tile(found: Evaluation, name: str) -> str:
     return _tile(f"{LABELS[name]} per photograph", f"{one.mean:.3f}", below)
 
 
-def _million(found: Evaluation) -> str:
-    share = found.pooled.n_positive / found.pooled.n_pixels
-    millions = f"{found.pooled.n_pixels / 1e6:.1f} million"
-    return f"{millions}, {percent(share, 2)} of them marked by the reader"
-
-
 def _dice_strips(found: Evaluation) -> str:
     if not found.groups:
         return _dice_strip(found.images, found.metrics["dice"])
@@ -161,8 +156,10 @@ def _curves(found: Evaluation) -> str:
 <h2 id="curves">All pixels, and lesions</h2>
 <div class="plots">
 <figure>{precision_recall_plot(pooled, found.threshold)}
-<figcaption><strong>Precision and recall</strong> over all pixels. AUPRC {pooled.auprc:.4f}, AUROC
-{pooled.auroc:.4f}. The dashed line is what chance gives.</figcaption></figure>
+<figcaption><strong>Precision and recall</strong> over all
+{pooled.n_pixels / 1e6:.1f} million pixels. AUPRC {pooled.auprc:.4f}, AUROC
+{pooled.auroc:.4f}. The dashed line is what chance gives: the reader marked
+{percent(pooled.n_positive / pooled.n_pixels, 2)}.</figcaption></figure>
 <figure>{reliability_plot(pooled)}
 <figcaption><strong>Calibration.</strong> On the dashed line probabilities come true. Expected
 calibration error {pooled.calibration_error:.4f}. A larger dot stands for more
@@ -247,10 +244,8 @@ def _about(found: Evaluation, dataset: Dataset) -> str:
 <div><h3>The query</h3>
 {facts_of_query(found, dataset)}</div>
 <div><h3>The photographs</h3>
-{facts_of_data(found, dataset)}</div>
-</div>
+{facts_of_data(found, dataset)}
 <h3>What the figures mean</h3>
-<div class="meanings">
-{definitions(found)}
+{definitions(found)}</div>
 </div>
 </section>"""

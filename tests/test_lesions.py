@@ -114,4 +114,6 @@ def test_a_curve_is_thinned_and_rises():
     assert (rates, shares) == (sorted(rates), sorted(shares))
     assert rates[-1] <= RATES[-1]
     assert made.n_images == 30
+    assert made.ci95[0] < made.mean_sensitivity < made.ci95[1]
+    assert made == froc(images)
     assert made.touched == sum(one.n_touched for one in images) / made.n_lesions

@@ -51,6 +51,7 @@ def test_the_page_says_what_was_evaluated_on_what(tmp_path: Path):
         "small-disc@1.2.3 on Some eyes",
         "Split test: 3 photographs",
         "Dice per photograph 0.750 0.700\u20130.800, mean of 3 photographs",
+        "Lesion sensitivity 1.000 1.000\u20131.000, mean at 1/8 to 8 false positives a photograph",
         f"AUPRC {found.pooled.auprc:.4f}",
         f"Expected calibration error {found.pooled.calibration_error:.4f}",
         "of 1. Mean sensitivity 1.0000",

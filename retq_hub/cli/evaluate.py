@@ -115,11 +115,13 @@ def _print_together(found: "Evaluation") -> None:
         f"\nall pixels: AUROC {pooled.auroc:.4f}, AUPRC {pooled.auprc:.4f}, "
         f"expected calibration error {pooled.calibration_error:.4f}"
     )
-    reached = ", ".join(f"{one:.3f}" for one in lesions.sensitivities)
+    low, high = lesions.ci95
     click.echo(
         f"{lesions.n_lesions} lesions: mean sensitivity {lesions.mean_sensitivity:.4f} "
-        f"({reached} at 1/8, 1/4, 1/2, 1, 2, 4, 8 false positives an image)\n"
-        f"at the threshold: {lesions.touched:.1%} of them touched, {lesions.false_regions:.2f} "
+        f"(95 % interval {low:.4f} - {high:.4f})\n"
+        f"  at 1/8, 1/4, 1/2, 1, 2, 4, 8 false positives an image: "
+        f"{', '.join(f'{one:.3f}' for one in lesions.sensitivities)}\n"
+        f"  at the threshold {lesions.touched:.1%} of them touched, {lesions.false_regions:.2f} "
         "regions an image that touch none"
     )
 
