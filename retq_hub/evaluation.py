@@ -22,6 +22,7 @@ from retq_hub.metrics import METRICS, ImageMetrics, by_group, score, summarise
 from retq_hub.pixels import PixelCounts
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
+from retq_hub.resampling import area_intervals, coarse_counts
 
 __all__ = [
     "EVALUATION_PX",
@@ -129,13 +130,16 @@ class _Scorer:
     def evaluation(self, masks: NDArray[np.bool_], *, progress: Progress) -> Evaluation:
         """Score all images; (n, S, S) masks."""
         threshold = self.manifest.head.thresholds[self._number]
-        images, lesions, pixels = [], [], PixelCounts()
+        images, lesions, coarse, pixels = [], [], [], PixelCounts()
         pairs = list(zip(self._dataset.samples, masks, strict=True))
         for sample, mask in progress.steps(pairs, what="scoring", total=len(pairs)):
             logits = self._logits(sample)
             images.append(replace(score(sample.id, logits, mask, threshold), group=sample.group))
             pixels.add(logits, mask)
+            coarse.append(coarse_counts(logits, mask))
             lesions.append(detect(logits, mask, threshold))
+        pooled = pixels.summary()
+        intervals = area_intervals(coarse, auprc=pooled.auprc, auroc=pooled.auroc)
         dataset, manifest = self._dataset, self.manifest
         return Evaluation(
             manifest=manifest,
@@ -149,7 +153,7 @@ class _Scorer:
             metrics=summarise(images),
             images=tuple(images),
             groups=by_group(images),
-            pooled=pixels.summary(),
+            pooled=replace(pooled, ci95=intervals),
             lesions=froc(lesions),
             examples=tuple(
                 Example(

@@ -64,6 +64,7 @@ class Pooled:
         calibration_error: Expected calibration error.
         precision_recall: The curve by rising recall.
         reliability: Probabilities and how often they came true.
+        ci95: Intervals of ``auprc`` and ``auroc``, where images were resampled.
     """
 
     n_pixels: int
@@ -73,6 +74,7 @@ class Pooled:
     calibration_error: float
     precision_recall: tuple[CurvePoint, ...]
     reliability: tuple[ReliabilityBin, ...]
+    ci95: dict[str, tuple[float, float]] | None = None
 
 
 class PixelCounts:

@@ -21,6 +21,7 @@ from retq_hub.markup import figure, percent
 from retq_hub.metrics import ImageMetrics
 from retq_hub.overlay import outlined
 from retq_hub.page import write_page
+from retq_hub.pixels import Pooled
 from retq_hub.plots import dot_strip, froc_plot, precision_recall_plot, reliability_plot
 from retq_hub.provenance import definitions, facts_of_data, facts_of_query
 from retq_hub.storage import write_json
@@ -157,9 +158,9 @@ def _curves(found: Evaluation) -> str:
 <div class="plots">
 <figure>{precision_recall_plot(pooled, found.threshold)}
 <figcaption><strong>Precision and recall</strong> over all
-{pooled.n_pixels / 1e6:.1f} million pixels. AUPRC {pooled.auprc:.4f}, AUROC
-{pooled.auroc:.4f}. The dashed line is what chance gives: the reader marked
-{percent(pooled.n_positive / pooled.n_pixels, 2)}.</figcaption></figure>
+{pooled.n_pixels / 1e6:.1f} million pixels. AUPRC {pooled.auprc:.4f}{_interval(pooled, "auprc")},
+AUROC {pooled.auroc:.4f}{_interval(pooled, "auroc")}. The dashed line is what chance gives: the
+reader marked {percent(pooled.n_positive / pooled.n_pixels, 2)}.</figcaption></figure>
 <figure>{reliability_plot(pooled)}
 <figcaption><strong>Calibration.</strong> On the dashed line probabilities come true. Expected
 calibration error {pooled.calibration_error:.4f}. A larger dot stands for more
@@ -171,6 +172,13 @@ touched, and {lesions.false_regions:.1f} marked regions a photograph touch
 none.</figcaption></figure>
 </div>
 </section>"""
+
+
+def _interval(pooled: Pooled, name: str) -> str:
+    if not pooled.ci95:
+        return ""
+    low, high = pooled.ci95[name]
+    return f" ({low:.4f}&ndash;{high:.4f})"
 
 
 def _groups(found: Evaluation) -> str:

@@ -191,6 +191,8 @@ def test_the_document_carries_pooled_lesion_and_group_figures(
     assert schema.findings(document, schema.EVALUATION) == []
     assert document["pooled"]["n_pixels"] == 3 * EVALUATION_PX**2
     assert document["pooled"]["n_positive"] == sum(one["n_positive"] for one in document["images"])
+    low, high = document["pooled"]["ci95"]["auprc"]
+    assert low <= document["pooled"]["auprc"] <= high
     assert document["lesions"]["n_lesions"] == 3
     assert len(document["lesions"]["sensitivities"]) == len(document["lesions"]["rates"]) == 7
     assert list(document["groups"]) == ["Neo", "RetCam"]

@@ -15,7 +15,8 @@ PACKAGE = Path(retq_hub.__file__).parent
 LINES: list[set[str]] = [
     {"retq_hub"},
     {"errors"},
-    {"boundary", "digest", "embedded", "heads", "lesions", "progress", "storage", "summary"},
+    {"boundary", "digest", "embedded", "heads", "lesions", "progress", "resampling", "storage"}
+    | {"summary"},
     {"fit", "hub", "manifest", "schema"},
     {"card", "checkpoint", "crossval", "encoder", "images", "inspection", "markup", "metrics"}
     | {"onnx_dinov2", "probe"},

@@ -111,10 +111,11 @@ def _from_worst(name: str, low: str, high: str) -> tuple[str, str]:
 
 def _print_together(found: "Evaluation") -> None:
     pooled, lesions = found.pooled, found.lesions
-    click.echo(
-        f"\nall pixels: AUROC {pooled.auroc:.4f}, AUPRC {pooled.auprc:.4f}, "
-        f"expected calibration error {pooled.calibration_error:.4f}"
+    said = ", ".join(
+        f"{name.upper()} {area:.4f}{_interval(pooled.ci95, name)}"
+        for name, area in (("auroc", pooled.auroc), ("auprc", pooled.auprc))
     )
+    click.echo(f"\nall pixels: {said}\n  expected calibration error {pooled.calibration_error:.4f}")
     low, high = lesions.ci95
     click.echo(
         f"{lesions.n_lesions} lesions: mean sensitivity {lesions.mean_sensitivity:.4f} "
@@ -124,6 +125,13 @@ def _print_together(found: "Evaluation") -> None:
         f"  at the threshold {lesions.touched:.1%} of them touched, {lesions.false_regions:.2f} "
         "regions an image that touch none"
     )
+
+
+def _interval(intervals: dict[str, tuple[float, float]] | None, name: str) -> str:
+    if not intervals:
+        return ""
+    low, high = intervals[name]
+    return f" ({low:.4f} - {high:.4f})"
 
 
 def _print_groups(found: "Evaluation") -> None:
