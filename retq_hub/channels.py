@@ -5,9 +5,12 @@ scales. They are appended to the tokens as a block of their own on a finer grid,
 learns a weight for each.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
 
 __all__ = ["METHOD", "N_CHANNELS", "SIDE", "pixel_channels"]
 
@@ -22,7 +25,7 @@ _BACKGROUND_PX = 12
 N_CHANNELS = 5 * len(_SCALES_PX)
 
 
-def pixel_channels(image: Image.Image) -> NDArray[np.float32]:
+def pixel_channels(image: "Image.Image") -> "NDArray[np.float32]":
     """Compute the channels of an image.
 
     At 392 x 392 pixels, Gaussian smoothing at 0.7 to 6 pixels against a background of 12: the
@@ -35,6 +38,8 @@ def pixel_channels(image: Image.Image) -> NDArray[np.float32]:
     Returns:
         (196 * 196, 20) float32.
     """
+    import numpy as np
+    from PIL import Image
     from scipy import ndimage
 
     resized = image.resize((_WORKING_PX, _WORKING_PX), Image.Resampling.BICUBIC)
