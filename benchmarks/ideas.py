@@ -2,7 +2,7 @@
 
     python benchmarks/ideas.py DATA [--tasks disc,lesions,ridge] [--json]
 
-DATA holds IDRiD/ and HVDROPDB-RIDGE/. Every idea but the last few stands on the one before it.
+DATA holds IDRiD/ and HVDROPDB-RIDGE/. What begins with a dash is added, by itself, to the idea above that has none.
 What was tried before is remembered in the cache, so that a second run is quick.
 """
 
@@ -31,19 +31,16 @@ LIGHTS = ("plain", "brighter", "darker")
 IDEAS: tuple[tuple[str, Recipe], ...] = (
     ("last layer, as in the paper", Recipe(bases=("11",))),
     ("a better layer", Recipe(bases=("7",))),
+    ("- mirrored views added", Recipe(bases=("7",), views=("plain", "mirrored"))),
+    ("- lighter and darker views added", Recipe(bases=("7",), views=LIGHTS)),
     ("tiles", Recipe(bases=("2x2:7",))),
     ("tiles and context", Recipe(bases=("2x2:7+1x1:7",))),
     ("two layers of both", Recipe(bases=(WIDE,))),
-    ("the same, flips averaged", Recipe(bases=(WIDE,), flips=True)),
-    ("the same, mirrored views added", Recipe(bases=(WIDE,), views=("plain", "mirrored"))),
-    (
-        "the same, light and dark views added",
-        Recipe(bases=(WIDE,), views=LIGHTS),
-    ),
-    ("the same, pixel channels", Recipe(bases=(WIDE,), pixels=True)),
-    ("the same, guided upsampling", Recipe(bases=(WIDE,), sharpen=True)),
-    ("the same, positives x 4", Recipe(bases=(WIDE,), loss=CrossEntropy(positive_weight=4))),
-    ("the same, soft Dice (not convex)", Recipe(bases=(WIDE,), loss=SoftDice())),
+    ("- flips averaged", Recipe(bases=(WIDE,), flips=True)),
+    ("- pixel channels", Recipe(bases=(WIDE,), pixels=True)),
+    ("- guided upsampling", Recipe(bases=(WIDE,), sharpen=True)),
+    ("- positives x 4", Recipe(bases=(WIDE,), loss=CrossEntropy(positive_weight=4))),
+    ("- soft Dice (not convex)", Recipe(bases=(WIDE,), loss=SoftDice())),
 )
 Calibration = Literal["none", "platt", "isotonic", "prior"]
 HEADS: tuple[Calibration, ...] = ("none", "platt", "isotonic", "prior")
