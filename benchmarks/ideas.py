@@ -2,7 +2,8 @@
 
     python benchmarks/ideas.py DATA [--tasks disc,lesions,ridge] [--json]
 
-DATA holds IDRiD/ and HVDROPDB-RIDGE/. What begins with a dash is added, by itself, to the idea above that has none.
+DATA holds IDRiD/ and HVDROPDB-RIDGE/. What begins with a dash is added, by itself, to the idea
+above it that has none.
 What was tried before is remembered in the cache, so that a second run is quick.
 """
 

@@ -183,7 +183,10 @@ def _solved(
         last = now
         _watch(progress)(step)
 
-    fit = minimise(objective, range(len(tokens)), start=found.held_out.theta, watch=watch)
+    (fit,) = [
+        minimise(objective, images, start=found.held_out.theta, watch=watch)
+        for images in progress.steps([range(len(tokens))], what="solving", total=1)
+    ]
     progress.note(f"optimum: loss {fit.loss:.6f}, to fall at most {fit.decrement:.1g}")
     return fit, Curve(step="Newton step", gauge="decrement", rows=tuple(rows))
 

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import click
@@ -66,7 +67,7 @@ class BarProgress:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._tasks: list[Any] = []
+        self._works: list[_Work] = []
 
     def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
         """Pass ``items`` through, counting them."""
@@ -85,9 +86,10 @@ class BarProgress:
 
     def measure(self, value: str, *, milestone: bool = False) -> None:
         """Show a value beside the bar; in a log, a milestone as a line."""
-        if self._bar is not None:
-            self._bar.update(self._tasks[-1], measured=value)
-        elif milestone and not sys.stderr.isatty():
+        if self._works:
+            self._works[-1].measured = value
+            self._show(self._works[-1])
+        if milestone and not sys.stderr.isatty():
             self.note(value)
 
     def _counted(
@@ -102,33 +104,47 @@ class BarProgress:
         if not sys.stderr.isatty():
             yield from items
             return
-        began, done, task = time.monotonic(), 0, None
+        work = _Work(what=what, total=total, in_bytes=in_bytes)
+        self._works.append(work)
         try:
             for item in items:
-                if task is None and time.monotonic() - began > _PATIENCE_S:
-                    task = self._begin(what, total, done, in_bytes)
+                self._show(work)
                 yield item
-                done += size(item)
-                if task is not None:
-                    self._bar.update(task, completed=done)
+                work.done += size(item)
         finally:
-            if task is not None:
-                self._end(task)
+            self._works.remove(work)
+            self._end(work)
 
-    def _begin(self, what: str, total: int | None, done: int, in_bytes: bool) -> Any:  # noqa: ANN401
-        """Add a bar below those that there are."""
-        if self._bar is None:
-            self._bar = _bar(in_bytes)
-            self._bar.start()
-        self._tasks.append(self._bar.add_task(what, total=total, completed=done, measured=""))
-        return self._tasks[-1]
+    def _show(self, work: "_Work") -> None:
+        """Bring a bar up to date; it appears once the work has taken a second."""
+        if work.task is None:
+            if time.monotonic() - work.began < _PATIENCE_S:
+                return
+            if self._bar is None:
+                self._bar = _bar(work.in_bytes)
+                self._bar.start()
+            work.task = self._bar.add_task(work.what, total=work.total, measured="")
+        self._bar.update(work.task, completed=work.done, measured=work.measured)
 
-    def _end(self, task: Any) -> None:  # noqa: ANN401 - rich's task id
-        self._bar.remove_task(task)
-        self._tasks.remove(task)
-        if not self._tasks:
+    def _end(self, work: "_Work") -> None:
+        if work.task is not None:
+            self._bar.remove_task(work.task)
+        if self._bar is not None and not any(one.task is not None for one in self._works):
             self._bar.stop()
             self._bar = None
+
+
+@dataclass(kw_only=True)
+class _Work:
+    """Work that is counted, and its bar once it has one."""
+
+    what: str
+    total: int | None
+    in_bytes: bool
+    done: int = 0
+    measured: str = ""
+    task: Any = None
+    began: float = field(default_factory=time.monotonic)
 
 
 def _single(_: object) -> int:
