@@ -1,43 +1,57 @@
 #!/usr/bin/env bash
-# Makes the queries of the embedded registry anew: train on the training splits, measure on the test
-# splits, put the figures into the manifests, build the index.
+# Makes the newest queries of the embedded registry anew: train on the training splits, measure on the
+# test splits, put the figures into the manifests, build the index.
 #
-#   registry/train.sh DATA [OUT]
+#   registry/train.sh DATA OUT [NAME...]
 #
-# DATA holds IDRiD/ and HVDROPDB-RIDGE/; OUT is the registry to write, this one if not given. The
-# queries are made in a temporary folder and put in place when all of them are done.
+# DATA holds IDRiD/ and HVDROPDB-RIDGE/; OUT is the registry to write; NAMEs, if given, are the only
+# queries to make. A version that OUT has already is left as it is: published versions never change.
+# Bases and weights were chosen by cross-validation on the training images (docs/results.md).
 set -euo pipefail
 
 data=$1
-out=${2:-$(dirname "$0")}
+out=$(realpath -m "$2")
+shift 2
+only=("$@")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-authors=(--author "The retq-hub authors")
 
-disc=(--dataset idrid --data "$data/IDRiD" --target disc)
-lesions=(--dataset idrid --data "$data/IDRiD" --target lesions)
-ridge=(--dataset hvdropdb --data "$data/HVDROPDB-RIDGE" --target ridge)
+idrid=(--dataset idrid --data "$data/IDRiD")
+hvdropdb=(--dataset hvdropdb --data "$data/HVDROPDB-RIDGE")
+fine=(--basis 3x3:3,5,7+2x2:3,7+1x1:7 --l2 1e-3 --positive-weight 3 --pixels --sharpen)
 
-make_query() { # NAME SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
-    local name=$1 summary=$2 folder="$work/$1/1.0.0" options=()
-    shift 2
+make_query() { # NAME VERSION SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
+    local name=$1 version=$2 summary=$3 place="$out/queries/$1/$2" options=()
+    shift 3
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
-    retq train "$@" --name "$name" --summary "$summary" "${authors[@]}" "${options[@]}" -o "$folder"
-    retq evaluate "$folder" "$@" --split test --record
+    [ ${#only[@]} -eq 0 ] || [[ " ${only[*]} " = *" $name "* ]] || return 0
+    if [ -e "$place" ]; then echo "$place is there already"; return 0; fi
+    retq train "$@" --name "$name" --version "$version" --summary "$summary" \
+        --author "The retq-hub authors" "${options[@]}" -o "$work/$name"
+    retq evaluate "$work/$name" "$@" --split test --record
+    mkdir -p "$place"
+    cp "$work/$name"/{retq.json,query.safetensors,golden.safetensors,README.md} "$place"
 }
 
-make_query idrid-disc "Optic disc in colour fundus photographs of adults." \
-    --max-layers 1 -- "${disc[@]}"
-make_query idrid-lesions "Microaneurysms, haemorrhages, hard and soft exudates of diabetic retinopathy, as one target." \
-    --max-layers 6 -- "${lesions[@]}"
-make_query rop-ridge "Ridge of retinopathy of prematurity in wide-field photographs of neonates." \
-    --max-layers 6 -- "${ridge[@]}"
-
-for folder in "$work"/*/*; do
-    place="$out/queries/${folder#"$work"/}"
-    mkdir -p "$(dirname "$place")"
-    rm -rf "$place"
-    cp -r "$folder" "$place"
-done
+make_query idrid-disc 1.1.0 "Optic disc in colour fundus photographs of adults, one backbone pass." \
+    --max-layers 1 --pixels --sharpen -- "${idrid[@]}" --target disc
+make_query idrid-lesions 1.1.0 "Microaneurysms, haemorrhages, hard and soft exudates of diabetic retinopathy, as one target, one backbone pass." \
+    --max-layers 6 --pixels --sharpen -- "${idrid[@]}" --target lesions
+make_query rop-ridge 1.1.0 "Ridge of retinopathy of prematurity in wide-field photographs of neonates, one backbone pass." \
+    --max-layers 6 --pixels --sharpen -- "${hvdropdb[@]}" --target ridge
+make_query idrid-disc-fine 1.0.0 "Optic disc in colour fundus photographs of adults, tiles and context." \
+    --basis 2x2:5,7+1x1:7 --basis 2x2:7+1x1:7 --flips --pixels --sharpen -- "${idrid[@]}" --target disc
+make_query idrid-lesions-fine 1.0.0 "Microaneurysms, haemorrhages, hard and soft exudates of diabetic retinopathy, as one target, tiles and context." \
+    "${fine[@]}" -- "${idrid[@]}" --target lesions
+make_query rop-ridge-fine 1.0.0 "Ridge of retinopathy of prematurity in wide-field photographs of neonates, tiles, context and flips." \
+    --basis 2x2:1,3,7+1x1:3,7 --l2 1e-3 --flips --pixels --sharpen -- "${hvdropdb[@]}" --target ridge
+make_query idrid-ma 1.0.0 "Microaneurysms in colour fundus photographs of adults, tiles and context." \
+    "${fine[@]}" -- "${idrid[@]}" --target ma
+make_query idrid-he 1.0.0 "Retinal haemorrhages in colour fundus photographs of adults, tiles and context." \
+    "${fine[@]}" -- "${idrid[@]}" --target he
+make_query idrid-ex 1.0.0 "Hard exudates in colour fundus photographs of adults, tiles and context." \
+    "${fine[@]}" -- "${idrid[@]}" --target ex
+make_query idrid-se 1.0.0 "Soft exudates in colour fundus photographs of adults, tiles and context." \
+    "${fine[@]}" -- "${idrid[@]}" --target se
 retq index build "$out"

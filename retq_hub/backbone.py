@@ -162,6 +162,19 @@ class Backbone:
             embedding = pooled[0] if pooled is not None else embedding
         return found, embedding
 
+    def batch_tokens(self, pixels: Tensor, layer: int) -> Tensor:
+        """Give one layer's tokens, final norm applied, for pixels that are ready for the encoder.
+
+        Args:
+            pixels: (B, 3, S, S) float32, normalised.
+            layer: Counted from 0.
+
+        Returns:
+            (B, N, D) float32.
+        """
+        tokens: list[Tensor] = self._encoder(pixels, (layer,), norm=True, embed=False)[0]
+        return tokens[0]
+
     def check(self, ref: BackboneRef, *, allow_mismatch: bool = False) -> str:
         """Decide whether a query that was made for ``ref`` may use this backbone.
 

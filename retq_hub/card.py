@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from retq_hub.manifest import BackboneSpec, Licence, Measured, QueryManifest
+from retq_hub.notation import meaning, upsampling, width, written
 
 __all__ = ["NOT_A_DEVICE", "UNKNOWN", "combination", "render"]
 
@@ -52,6 +53,7 @@ def render(manifest: QueryManifest, backbone: BackboneSpec) -> str:
         if manifest.metrics
         else "## Figures\n\nNot measured yet: `retq evaluate --record` fills them in.",
         _data(manifest),
+        *_search(manifest),
         f"## Intended use and limits\n\n{manifest.intended_use}\n\n{manifest.limits}",
         _licence(manifest, backbone),
     ]
@@ -82,20 +84,43 @@ def _quoted(text: str) -> str:
 
 def _what(manifest: QueryManifest, backbone: BackboneSpec) -> str:
     rows = [("targets", ", ".join(_target(manifest)))]
-    layers = manifest.basis.layers
     rows += [
         ("version", manifest.version),
         ("backbone", f"{backbone.title} (`{backbone.id}`)"),
         ("weights digest", f"`{manifest.backbone.weights_digest}`"),
-        ("reads", f"layers {', '.join(map(str, layers))} at {manifest.basis.passes[0].size_px} px"),
-        ("floats", f"{len(layers) * backbone.tokens.width} a target, and a bias"),
+        ("reads", f"`{written(manifest.basis, size_px=backbone.preprocessing.size_px)}`"),
+        ("floats", f"{width(manifest.basis, backbone.tokens.width)} a target, and a bias"),
         ("threshold", ", ".join(f"{value:g}" for value in manifest.head.thresholds)),
         ("threshold chosen by", manifest.head.threshold_choice),
+        ("upsampling", upsampling(manifest.head)),
+        ("probabilities", meaning(manifest.head)),
         ("recipe", f"{manifest.training.recipe}; {manifest.training.loss}"),
         ("L2 weight", f"{manifest.training.l2:g}"),
         ("basis chosen by", manifest.training.selection),
     ]
     return "\n".join(["## What it is", "", "| | |", "|---|---|", *(_row(row) for row in rows)])
+
+
+def _search(manifest: QueryManifest) -> list[str]:
+    """Give the table of what cross-validation tried."""
+    trials = manifest.training.trials or ()
+    if len(trials) < 2:
+        return []
+    lines = [
+        "## What was tried",
+        "",
+        "Cross-validation over the training images; no test image had a part in it.",
+        "",
+        f"| basis | floats | L2 | upsampling | held-out {manifest.training.measure} |",
+        "|---|---|---|---|---|",
+    ]
+    for one in trials:
+        led = "bilinear"
+        if one.guided:
+            led = f"guided, {one.guided.radius_px} px, {one.guided.epsilon:g}"
+        cells = (one.basis, str(one.floats), f"{one.l2:g}", led, f"{one.measure:.4f}")
+        lines.append(_row(cells))
+    return ["\n".join(lines)]
 
 
 def _target(manifest: QueryManifest) -> list[str]:

@@ -8,7 +8,7 @@ Axis letters: n images, C targets, G side of the finest grid, S pixels a side of
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from retq_hub.fit import Objective, Standardisation, TokenSource, moments
 from retq_hub.losses import CrossEntropy, Loss
-from retq_hub.newton import Fit, minimise
+from retq_hub.newton import Fit, Step, minimise
 
 __all__ = ["HeldOut", "coarse", "cross_validate", "folds", "solve"]
 
@@ -33,14 +33,34 @@ class HeldOut:
     Attributes:
         grids: (C, G, G) float32 logits of each image.
         loss: Mean held-out loss, without L2 term, on coarse masks.
-        fit: The fit to all images, on coarse masks.
+        theta: (C, D + 1) float64, the fit to all images on coarse masks, on standardised tokens.
         scale: Moments of the tokens.
     """
 
     grids: tuple[Tensor, ...]
     loss: float
-    fit: Fit
+    theta: Tensor
     scale: Standardisation
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give all of it, to be kept."""
+        return {
+            "grids": torch.stack(self.grids),
+            "loss": torch.tensor(self.loss, dtype=torch.float64),
+            "theta": self.theta,
+            "mean": self.scale.mean,
+            "std": self.scale.std,
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "HeldOut":
+        """Make it of what `tensors` gave."""
+        return cls(
+            grids=tuple(tensors["grids"]),
+            loss=float(tensors["loss"]),
+            theta=tensors["theta"],
+            scale=Standardisation(mean=tensors["mean"], std=tensors["std"]),
+        )
 
 
 def folds(
@@ -88,10 +108,12 @@ def coarse(masks: Tensor, grids: Sequence[int]) -> Tensor:
     return torch.stack([F.interpolate(one[None].float(), size, mode="area")[0] for one in masks])
 
 
-def solve(objective: Objective, images: Sequence[int], *, tolerance: float = _TOLERANCE) -> Fit:
+def solve(
+    objective: Objective, images: Sequence[int], *, watch: Callable[[Step], None] = lambda _: None
+) -> Fit:
     """Minimise from the beginning; a loss that is not convex from the cross-entropy's optimum."""
     if objective.loss.convex:
-        return minimise(objective, images, tolerance=tolerance)
+        return minimise(objective, images, tolerance=_TOLERANCE, watch=watch)
     convex = Objective(
         tokens=objective.tokens,
         masks=objective.masks,
@@ -99,8 +121,8 @@ def solve(objective: Objective, images: Sequence[int], *, tolerance: float = _TO
         l2=objective.l2,
         scale=objective.scale,
     )
-    start = minimise(convex, images, tolerance=tolerance).theta
-    return minimise(objective, images, start=start, tolerance=tolerance)
+    start = minimise(convex, images, tolerance=_TOLERANCE, watch=watch).theta
+    return minimise(objective, images, start=start, tolerance=_TOLERANCE, watch=watch)
 
 
 def cross_validate(
@@ -110,6 +132,7 @@ def cross_validate(
     loss: Loss,
     l2: float,
     parts: Sequence[Sequence[int]],
+    watch: Callable[[Step], None] = lambda _: None,
 ) -> HeldOut:
     """Fit to all folds but one, for each of them, and keep what is said of the one.
 
@@ -120,6 +143,7 @@ def cross_validate(
         loss: What is minimised.
         l2: Weight of the L2 term.
         parts: The folds.
+        watch: Told of every step.
     """
     scale = moments(tokens)
     objective = Objective(
@@ -130,7 +154,7 @@ def cross_validate(
     def views(images: Sequence[int]) -> list[int]:
         return [start + image for start in range(0, len(tokens), n) for image in images]
 
-    full = solve(objective, range(len(tokens)))
+    full = solve(objective, range(len(tokens)), watch=watch)
     curvatures = objective.curvature(full.theta, [views(part) for part in parts])
     grids: dict[int, Tensor] = {}
     losses = 0.0
@@ -143,6 +167,7 @@ def cross_validate(
             start=full.theta,
             hessian=objective.hessian(others, len(rest)),
             tolerance=_TOLERANCE,
+            watch=watch,
         )
         penalty = objective.penalty(fit.theta)
         losses += (objective.slope(fit.theta, held_out)[0] - penalty) * len(held_out)
@@ -150,6 +175,6 @@ def cross_validate(
     return HeldOut(
         grids=tuple(grids[image] for image in range(n)),
         loss=losses / n,
-        fit=full,
+        theta=full.theta,
         scale=scale,
     )

@@ -50,7 +50,8 @@ def from_folders(images: Path, masks: Path, *, target: str, name: str) -> Datase
     """Pair a folder of images with a folder of masks by stem.
 
     A mask belongs to the image whose stem it has, or whose stem it has before ``_`` or ``-``:
-    ``eye1.jpg`` goes with ``eye1.png`` or ``eye1_disc.png``.
+    ``eye1.jpg`` goes with ``eye1.png`` or ``eye1_disc.png``. Where the folder of masks has a folder
+    named like the target, the masks are those in there.
 
     Args:
         images: Folder of images.
@@ -61,6 +62,8 @@ def from_folders(images: Path, masks: Path, *, target: str, name: str) -> Datase
     Raises:
         DatasetError: An image has no mask or several, or a mask no image; all are named.
     """
+    slug = _slug(target)
+    masks = masks / slug if (masks / slug).is_dir() else masks
     for folder in (images, masks):
         if not folder.is_dir():
             raise DatasetError(f"there is no folder {folder}", hint="check the path")
@@ -95,13 +98,17 @@ def from_folders(images: Path, masks: Path, *, target: str, name: str) -> Datase
 def from_csv(path: Path, *, target: str, split: str, name: str) -> Dataset:
     """Read pairs from a CSV with the columns image, mask and, if wanted, split, id and group.
 
+    A column named like the target takes the place of ``mask``.
+
     Paths are relative to the CSV; an empty mask means that the image does not show the target;
     several masks are separated by ``;``.
 
     Raises:
         DatasetError: Columns or files are missing, or the split is empty.
     """
-    rows = read_rows(path, ("image", "mask"))
+    rows = read_rows(path, ("image",))
+    column = _slug(target) if rows and _slug(target) in rows[0] else "mask"
+    rows = read_rows(path, ("image", column))
     if split != "all" and rows and "split" not in rows[0]:
         raise DatasetError(f"{path} has no column 'split'", hint="add one, or use --split all")
     twins = Counter(Path(row["image"]).stem for row in rows)
@@ -110,7 +117,7 @@ def from_csv(path: Path, *, target: str, split: str, name: str) -> Dataset:
             id=row.get("id")
             or (row["image"] if twins[Path(row["image"]).stem] > 1 else Path(row["image"]).stem),
             image=path.parent / row["image"],
-            masks=tuple(path.parent / one.strip() for one in row["mask"].split(";") if one.strip()),
+            masks=tuple(path.parent / one.strip() for one in row[column].split(";") if one.strip()),
             group=row.get("group") or row.get("camera") or "",
         )
         for row in rows
@@ -123,17 +130,22 @@ def from_csv(path: Path, *, target: str, split: str, name: str) -> Dataset:
 
 
 def _own(name: str, target: str, split: str, samples: tuple[Sample, ...]) -> Dataset:
-    slug = re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")
-    if not slug:
-        raise UsageError(f"{target!r} is no target", hint="use a word like disc or drusen")
     return Dataset(
         id=name,
         title=name,
         licence=Licence(id="LicenseRef-unknown"),
-        target=Target(name=slug, label=target),
+        target=Target(name=_slug(target), label=target),
         split=split,
         samples=samples,
     )
+
+
+def _slug(target: str) -> str:
+    """Make a target's name of what the user calls it."""
+    slug = re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")
+    if not slug:
+        raise UsageError(f"{target!r} is no target", hint="use a word like disc or drusen")
+    return slug
 
 
 def _unique_stems(paths: Sequence[Path]) -> dict[str, Path]:

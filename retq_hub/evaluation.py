@@ -1,21 +1,28 @@
-"""Score a query on a split: per image, then over images; and put the figures into its manifest."""
+"""Score a query on a split, per image, per pixel and per lesion; put figures into its manifest."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from retq_hub import artifact, card, registry
 from retq_hub.backbone import LazyBackbone
-from retq_hub.dataset import Dataset
-from retq_hub.errors import UsageError
+from retq_hub.comparison import Comparison, compare
+from retq_hub.dataset import Dataset, Sample
+from retq_hub.errors import DatasetError, UsageError
 from retq_hub.features import TokenCache
-from retq_hub.heads import pixel_logits
-from retq_hub.manifest import Interval, Measured, QueryManifest, to_json
-from retq_hub.metrics import METRICS, ImageMetrics, score, summarise
+from retq_hub.figures import Evaluation, Example
+from retq_hub.heads import pixel_logits, probabilities
+from retq_hub.lesions import detect, froc
+from retq_hub.manifest import Measured, QueryManifest
+from retq_hub.metrics import METRICS, ImageMetrics, by_group, score, summarise
+from retq_hub.pixels import PixelCounts
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
+from retq_hub.resampling import area_intervals, coarse_counts
 
 __all__ = [
     "EVALUATION_PX",
@@ -34,116 +41,157 @@ IMAGE_PREFIX = 12
 """So many digits of each training image's digest stand in the manifest."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """The figures of a query on a split.
-
-    Attributes:
-        query: ``name@version``.
-        dataset: The data set's id.
-        target: The target's name.
-        split: The split.
-        split_digest: SHA-256 over the content of its images and masks.
-        n_trained_on: How many of the images the query was trained on.
-        threshold: The stored threshold that was used.
-        size_px: Side of the square on which masks were compared.
-        metrics: Mean, range and interval over images, for each metric that is defined.
-        images: Each image's figures.
-    """
-
-    query: str
-    dataset: str
-    target: str
-    split: str
-    split_digest: str
-    n_trained_on: int
-    threshold: float
-    size_px: int
-    metrics: dict[str, Interval]
-    images: tuple[ImageMetrics, ...]
-
-    def document(self) -> dict[str, Any]:
-        """Give the JSON document that ``schemas/evaluation-1.schema.json`` describes."""
-        return {
-            "query": self.query,
-            "dataset": self.dataset,
-            "target": self.target,
-            "split": self.split,
-            "split_digest": self.split_digest,
-            "n_images": len(self.images),
-            "n_with_target": sum(one.n_positive > 0 for one in self.images),
-            "size_px": self.size_px,
-            "threshold": self.threshold,
-            "metrics": to_json(self.metrics),
-            "images": [
-                {"id": one.id, "group": one.group, "n_positive": one.n_positive, **_defined(one)}
-                for one in self.images
-            ],
-        }
-
-
 def evaluate(
     query: Query | str | Path,
     dataset: Dataset,
     *,
+    against: Query | str | Path | None = None,
+    size_px: int = EVALUATION_PX,
     backbone: LazyBackbone | None = None,
     allow_mismatch: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a query on a split.
 
-    Masks are brought to 392 x 392 by area averaging (marked from half on), logits by bilinear
+    Masks are brought to a square by area averaging (marked from half on), logits by bilinear
     upsampling, as in the paper. Tokens go through the cache.
 
     Args:
         query: The query, its name or its folder.
         dataset: The split.
-        backbone: Where it is loaded already; that of the query's manifest if not given.
+        against: Another query for the same target, to compare with image by image.
+        size_px: Side of the square.
+        backbone: Where it is loaded already; that of each query's manifest if not given.
         allow_mismatch: Evaluate a query that was made for another backbone.
         progress: Where to report.
 
     Raises:
-        UsageError: The query has several targets and none is called like the data set's.
+        UsageError: The query has several targets and none is called like the data set's, or the
+            two queries have different targets.
         BackboneMismatch: The query was made for another backbone.
-        DatasetError: Images or masks cannot be used.
+        DatasetError: Images or masks cannot be used, or no mask marks anything.
     """
     progress = progress or Silent()
-    query = query if isinstance(query, Query) else Query.from_pretrained(query)
-    manifest = query.manifest
-    number = _target_number(manifest, dataset)
-    backbone = backbone or LazyBackbone(manifest.backbone.id, progress=progress)
-    progress.note(backbone.check(manifest.backbone, allow_mismatch=allow_mismatch))
-    seen = trained_on(manifest, dataset)
-    if seen:
-        total = len(dataset.samples)
-        progress.note(
-            f"{seen} of {total} images were trained on: figures on them say nothing of new images"
+    scorers = [
+        _Scorer(
+            one if isinstance(one, Query) else Query.from_pretrained(one),
+            dataset,
+            backbone=backbone,
+            size_px=size_px,
         )
-    masks = dataset.masks(EVALUATION_PX, progress=progress)
-    cache = TokenCache(backbone=backbone)
-    cache.fill(dataset.samples, manifest.basis, progress=progress)
-    threshold = manifest.head.thresholds[number]
-    images = []
-    for sample, mask in zip(dataset.samples, masks, strict=True):
+        for one in (query, against)
+        if one is not None
+    ]
+    _check_targets(scorers)
+    for scorer in scorers:
+        scorer.prepare(allow_mismatch=allow_mismatch, progress=progress)
+    masks = dataset.masks(size_px, progress=progress)
+    if not masks.any() or masks.all():
+        raise DatasetError(
+            f"no image of split {dataset.split!r} of {dataset.id} shows {dataset.target.name!r} "
+            f"at {size_px} x {size_px} pixels, or all pixels do: nothing can be scored",
+            hint="check --target, --split and the masks",
+        )
+    found, *others = [scorer.evaluation(masks, progress=progress) for scorer in scorers]
+    if not others:
+        return found
+    (other,) = others
+    differences = compare(found.images, other.images)
+    comparison = Comparison(query=other.query, threshold=other.threshold, differences=differences)
+    return replace(found, against=comparison)
+
+
+class _Scorer:
+    """One query on one split."""
+
+    def __init__(
+        self, query: Query, dataset: Dataset, *, backbone: LazyBackbone | None, size_px: int
+    ) -> None:
+        self.manifest = query.manifest
+        self.target = self.manifest.targets[_target_number(self.manifest, dataset)].name
+        self._query = query
+        self._number = _target_number(self.manifest, dataset)
+        self._dataset = dataset
+        self._size_px = size_px
+        self._backbone = backbone
+
+    def prepare(self, *, allow_mismatch: bool, progress: Progress) -> None:
+        """Check the backbone and fill the token cache."""
+        backbone = self._backbone or LazyBackbone(self.manifest.backbone.id, progress=progress)
+        progress.note(backbone.check(self.manifest.backbone, allow_mismatch=allow_mismatch))
+        if seen := trained_on(self.manifest, self._dataset):
+            progress.note(
+                f"{self.manifest.name}: {seen} of {len(self._dataset.samples)} images were "
+                "trained on: figures on them say nothing of new images"
+            )
+        self._cache = TokenCache(backbone=backbone)
+        self._cache.fill(self._dataset.samples, self.manifest.basis, progress=progress)
+
+    def evaluation(self, masks: NDArray[np.bool_], *, progress: Progress) -> Evaluation:
+        """Score all images; (n, S, S) masks."""
+        threshold = self.manifest.head.thresholds[self._number]
+        images, lesions, coarse, pixels = [], [], [], PixelCounts()
+        pairs = list(zip(self._dataset.samples, masks, strict=True))
+        for sample, mask in progress.steps(pairs, what="scoring", total=len(pairs)):
+            logits = self._logits(sample)
+            images.append(replace(score(sample.id, logits, mask, threshold), group=sample.group))
+            pixels.add(logits, mask)
+            coarse.append(coarse_counts(logits, mask))
+            lesions.append(detect(logits, mask, threshold))
+        pooled = pixels.summary()
+        intervals = area_intervals(coarse, auprc=pooled.auprc, auroc=pooled.auroc)
+        dataset, manifest = self._dataset, self.manifest
+        return Evaluation(
+            manifest=manifest,
+            dataset=dataset.id,
+            target=dataset.target.name,
+            split=dataset.split,
+            split_digest=dataset.digest,
+            n_trained_on=trained_on(manifest, dataset),
+            threshold=threshold,
+            size_px=self._size_px,
+            metrics=summarise(images),
+            images=tuple(images),
+            groups=by_group(images),
+            pooled=replace(pooled, ci95=intervals),
+            lesions=froc(lesions),
+            examples=tuple(
+                Example(
+                    kind=kind,
+                    metrics=images[number],
+                    image=dataset.samples[number].image,
+                    logits=self._logits(dataset.samples[number]),
+                    mask=masks[number],
+                )
+                for kind, number in _typical(images).items()
+            ),
+        )
+
+    def _logits(self, sample: Sample) -> NDArray[np.float32]:
+        """Predict one image: (S, S) float32 logits of the target."""
         with torch.inference_mode():
-            blocks = cache.blocks(sample, manifest.basis)
-            grid = query(*(block[None] for block in blocks))[0]
-            size = EVALUATION_PX
-            logits = pixel_logits(manifest.head, grid, size, size, sample.guide)[number].numpy()
-        figures = score(sample.id, logits, mask, threshold)
-        images.append(replace(figures, group=sample.group))
-    return Evaluation(
-        query=f"{manifest.name}@{manifest.version}",
-        dataset=dataset.id,
-        target=dataset.target.name,
-        split=dataset.split,
-        split_digest=dataset.digest,
-        n_trained_on=seen,
-        threshold=threshold,
-        size_px=EVALUATION_PX,
-        metrics=summarise(images),
-        images=tuple(images),
-    )
+            blocks = self._cache.blocks(sample, self.manifest.basis)
+            grid = self._query(*(block[None] for block in blocks))[0]
+            head, size = self.manifest.head, self._size_px
+            logits = pixel_logits(head, grid, size, size, sample.guide)
+            if head.activation == "softmax":
+                logits = torch.logit(probabilities(head, logits), eps=1e-7)
+            return np.asarray(logits[self._number].numpy())
+
+
+def _check_targets(scorers: Sequence[_Scorer]) -> None:
+    names = {scorer.target for scorer in scorers}
+    if len(names) > 1:
+        said = " and ".join(f"{one.manifest.name} marks {one.target!r}" for one in scorers)
+        raise UsageError(f"{said}: they cannot be compared", hint="compare queries for one target")
+
+
+def _typical(images: Sequence[ImageMetrics]) -> dict[str, int]:
+    """Give the numbers of the best, median and worst image by Dice, each image once."""
+    order = sorted(range(len(images)), key=lambda n: (-images[n].values["dice"], images[n].id))
+    places = {"best": order[0], "worst": order[-1], "median": order[(len(order) - 1) // 2]}
+    first = {number: kind for kind, number in reversed(places.items())}
+    return {kind: places[kind] for kind in ("best", "median", "worst") if kind in first.values()}
 
 
 def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
@@ -157,8 +205,8 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
         The manifest as it was written.
 
     Raises:
-        UsageError: The query was trained on some of these images, it is published already, or a
-            figure is not defined.
+        UsageError: The query was trained on some of these images, it is published already, the
+            figures are of another size, or one is not defined.
     """
     found = artifact.read(folder)
     manifest = found.manifest
@@ -174,6 +222,11 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
             f"{evaluation.dataset}: figures on them say nothing",
             hint="evaluate on images that had no part in training",
         )
+    if evaluation.size_px != EVALUATION_PX:
+        raise UsageError(
+            f"these figures are of {evaluation.size_px} x {evaluation.size_px} pixels",
+            hint=f"a manifest records those of {EVALUATION_PX}: leave --size out",
+        )
     if lacking := [name for name in METRICS if name not in evaluation.metrics]:
         raise UsageError(f"not defined on these images: {', '.join(lacking)}")
     measured = Measured(
@@ -184,7 +237,7 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
         n_images=len(evaluation.images),
         size_px=evaluation.size_px,
         threshold=evaluation.threshold,
-        values=evaluation.metrics,
+        values={name: evaluation.metrics[name] for name in METRICS},
     )
     same = (measured.dataset, measured.split, measured.target)
     others = [one for one in manifest.metrics if (one.dataset, one.split, one.target) != same]
@@ -215,7 +268,3 @@ def _target_number(manifest: QueryManifest, dataset: Dataset) -> int:
         f"{manifest.name} has targets {', '.join(names)}, none is {dataset.target.name!r}",
         hint="name one of them with --target",
     )
-
-
-def _defined(one: ImageMetrics) -> dict[str, float]:
-    return {name: value for name, value in one.values.items() if value == value}

@@ -17,11 +17,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from retq_hub.backbone import LazyBackbone, assemble, plan
+from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
 from retq_hub.errors import IntegrityError
 from retq_hub.images import decode
 from retq_hub.manifest import Basis
-from retq_hub.pixels import METHOD, channels
 from retq_hub.probe import probe_image
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir, whole_file
@@ -58,6 +58,11 @@ class TokenCache:
         self._key = (backbone.weights_digest, backbone.spec.preprocessing_digest)
         self._backbone = backbone
         self._folder = cache_dir() / "tokens"
+
+    @property
+    def digest(self) -> str:
+        """What makes the tokens what they are: weights and preprocessing."""
+        return json_digest(list(self._key))
 
     def missing(self, files: Iterable[ImageFile], basis: Basis) -> list[ImageFile]:
         """Give the images that would need the backbone; what is cached is verified."""
@@ -110,7 +115,7 @@ class TokenCache:
         image = Image.fromarray(probe_image(max(key.side_px for key in plan([basis]))))
         blocks = assemble(self._backbone().tokens(image, plan([basis]))[0], basis)
         if basis.pixels:
-            blocks.append(torch.from_numpy(channels(image)))
+            blocks.append(torch.from_numpy(pixel_channels(image)))
         with whole_file(path) as temporary:
             numbered = {str(number): block for number, block in enumerate(blocks)}
             temporary.write_bytes(save(numbered))
@@ -121,7 +126,7 @@ class TokenCache:
         try:
             return load(path.read_bytes())["channels"].float()
         except (OSError, SafetensorError, KeyError):
-            found = torch.from_numpy(channels(decode(file.image))).half()
+            found = torch.from_numpy(pixel_channels(decode(file.image))).half()
             with whole_file(path) as temporary:
                 temporary.write_bytes(save({"channels": found}))
             return found.float()

@@ -245,9 +245,9 @@ class Objective:
 
 @lru_cache(maxsize=32)
 def _support(size: int, finest: int, grid: int) -> tuple[Tensor, Tensor]:
-    """Give for each pixel along an axis the at most three cells that it is interpolated from."""
+    """Give for each pixel along an axis the two or three cells that it is interpolated from."""
     matrix = interpolation_matrix(size, finest)
     if grid != finest:
         matrix = matrix @ interpolation_matrix(finest, grid)
-    shares, cells = matrix.topk(min(3, grid), dim=1)
+    shares, cells = matrix.topk(min(2 if grid == finest else 3, grid), dim=1)
     return cells, shares

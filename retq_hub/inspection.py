@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from retq_hub.channels import N_CHANNELS, SIDE
 from retq_hub.errors import Finding
 from retq_hub.manifest import QueryManifest
-from retq_hub.pixels import N_CHANNELS, SIDE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -119,9 +119,9 @@ class Basis:
     Attributes:
         passes: The passes, concatenated in this order.
         norm: Whether the backbone's final norm is applied to each layer's tokens.
-        views: The views of the image over which tokens are averaged, see `retq_hub.tiling.VIEWS`;
+        views: The views of the image over which tokens are averaged, see `retq_hub.views.VIEWS`;
             None: the plain image alone.
-        pixels: The pixel channels that follow the tokens, see `retq_hub.pixels`; None: none.
+        pixels: The pixel channels that follow the tokens, see `retq_hub.channels`; None: none.
     """
 
     passes: tuple[Pass, ...]

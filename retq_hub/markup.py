@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from retq_hub.manifest import Concept, Interval, Licence
+from retq_hub.manifest import Concept, Interval, Licence, Target
 
 __all__ = [
     "concept_link",
@@ -22,8 +22,10 @@ __all__ = [
     "facts",
     "figure",
     "licence_text",
+    "percent",
     "range_strip",
     "swatch",
+    "target_text",
 ]
 
 _CONCEPT = re.compile(r"[0-9]{6,18}")
@@ -105,6 +107,12 @@ def concept_link(concept: Concept) -> str:
     return f"SNOMED CT {code}, {escape(concept.display)}"
 
 
+def target_text(target: Target) -> str:
+    """Give what a query marks, with its SNOMED CT code where it has one."""
+    code = concept_link(target.code) if target.code else "no SNOMED CT code"
+    return f"{escape(target.label)} ({code})"
+
+
 def licence_text(licence: Licence) -> str:
     """Give a licence with a link to its text, and whether it lets people use things for money."""
     name = licence.name or licence.id
@@ -112,6 +120,11 @@ def licence_text(licence: Licence) -> str:
     named = _link(licence.url or "", name) if web else escape(name)
     use = {True: "allowed", False: "not allowed", None: "not known"}[licence.commercial_use]
     return f"{named}; commercial use {use}"
+
+
+def percent(share: float, decimals: int) -> str:
+    """Give a share as ``2.40 %``, with a space that does not break."""
+    return f"{100 * share:.{decimals}f}&nbsp;%"
 
 
 def digest_code(digest: str) -> str:

@@ -9,13 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from retq_hub.boundary import hd95_nsd
 from retq_hub.manifest import Interval
 
-__all__ = ["METRICS", "ImageMetrics", "auprc_auroc", "dice_iou", "score", "summarise"]
+__all__ = [
+    "FIGURES",
+    "METRICS",
+    "RESAMPLES",
+    "ImageMetrics",
+    "auprc_auroc",
+    "by_group",
+    "dice_iou",
+    "score",
+    "summarise",
+]
 
 METRICS = ("auroc", "auprc", "dice", "iou", "dice_at_0.5", "iou_at_0.5")
+"""What a manifest records of an evaluation."""
 
-_RESAMPLES = 10_000
+FIGURES = (*METRICS, "hd95", "nsd")
+"""All figures of an image; of ``hd95`` less is better."""
+
+RESAMPLES = 10_000
+"""So often images are drawn anew for a bootstrap interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +41,7 @@ class ImageMetrics:
     Attributes:
         id: The image.
         n_positive: Marked pixels of its mask.
-        values: A figure for each of `METRICS`; nan where it is not defined.
+        values: A figure for each of `FIGURES`; nan where it is not defined.
         group: The image's camera or site, where known.
     """
 
@@ -41,7 +57,8 @@ def score(
     """Compare one image's logits with its mask.
 
     AUROC and AUPRC are not defined where the mask is empty or full; Dice and IoU are 1 where
-    neither mask nor prediction marks anything.
+    neither mask nor prediction marks anything. HD95 (pixels) and NSD are of the prediction at the
+    stored threshold; `retq_hub.boundary` says when they are not defined.
 
     Args:
         name: The image.
@@ -50,11 +67,11 @@ def score(
         threshold: Probability from which on a pixel is marked, exclusive.
     """
     auprc, auroc = auprc_auroc(logits.ravel(), mask.ravel())
-    stored = dice_iou(logits > np.log(threshold / (1 - threshold)), mask)
+    marked = logits > np.log(threshold / (1 - threshold))
     half = dice_iou(logits > 0, mask)
-    figures = (auroc, auprc, *stored, *half)
+    figures = (auroc, auprc, *dice_iou(marked, mask), *half, *hd95_nsd(marked, mask))
     return ImageMetrics(
-        id=name, n_positive=int(mask.sum()), values=dict(zip(METRICS, figures, strict=True))
+        id=name, n_positive=int(mask.sum()), values=dict(zip(FIGURES, figures, strict=True))
     )
 
 
@@ -69,19 +86,19 @@ def auprc_auroc(scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> tuple
         AUPRC as average precision (a step at each distinct score) and AUROC; nan, nan where there
         are no positives or no negatives.
     """
-    positives = int(labels.sum())
-    negatives = labels.size - positives
-    if positives == 0 or negatives == 0:
+    positives, negatives = np.sort(scores[labels]), np.sort(scores[~labels])
+    P, N = positives.size, negatives.size
+    if P == 0 or N == 0:
         return float("nan"), float("nan")
-    order = np.argsort(scores)[::-1]
-    ranked = scores[order]
-    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), ranked.size - 1)
-    true = np.cumsum(labels[order])[last].astype(np.float64)
-    false = last + 1 - true
-    steps = np.diff(true, prepend=0)
-    auprc = float((steps * true / (last + 1)).sum() / positives)
-    area = np.trapezoid(np.append(0, true), np.append(0, false))
-    return auprc, float(area / positives / negatives)
+    below = np.searchsorted(negatives, positives, side="left")
+    not_above = np.searchsorted(negatives, positives, side="right")
+    auroc = (int(below.sum()) + int(not_above.sum())) / (2 * P * N)
+    # Precision is read at each distinct score of a positive; other scores do not change recall.
+    first = np.flatnonzero(np.append(True, positives[1:] != positives[:-1]))
+    true = P - first
+    false = N - below[first]
+    steps = true - np.append(true[1:], 0)
+    return float((steps * (true / (true + false))).sum() / P), auroc
 
 
 def dice_iou(prediction: NDArray[np.bool_], mask: NDArray[np.bool_]) -> tuple[float, float]:
@@ -104,12 +121,12 @@ def summarise(images: Sequence[ImageMetrics], *, seed: int = 0) -> dict[str, Int
         seed: Of the resampling.
     """
     summary = {}
-    for metric in METRICS:
-        column = np.array([one.values[metric] for one in images])
+    for metric in FIGURES:
+        column = np.array([one.values.get(metric, np.nan) for one in images])
         values = column[~np.isnan(column)]
         if not values.size:
             continue
-        picks = np.random.default_rng(seed).integers(values.size, size=(_RESAMPLES, values.size))
+        picks = np.random.default_rng(seed).integers(values.size, size=(RESAMPLES, values.size))
         low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
         summary[metric] = Interval(
             mean=_round(values.mean()),
@@ -118,6 +135,17 @@ def summarise(images: Sequence[ImageMetrics], *, seed: int = 0) -> dict[str, Int
             ci95=(_round(low), _round(high)),
         )
     return summary
+
+
+def by_group(images: Sequence[ImageMetrics]) -> dict[str, dict[str, Interval]]:
+    """Summarise the images of each camera or site; empty where no image names its own.
+
+    Images that name none come under ``""``, last.
+    """
+    names = sorted({one.group for one in images}, key=lambda name: (not name, name))
+    if names == [""]:
+        return {}
+    return {name: summarise([one for one in images if one.group == name]) for name in names}
 
 
 def _round(value: float) -> float:

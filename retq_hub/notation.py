@@ -1,15 +1,17 @@
-"""Bases in short: ``2x2:7 + 1x1:3,7`` is block 7 of 2 x 2 tiles, blocks 3 and 7 of the whole image.
+"""Bases and heads in words.
 
+``2x2:7 + 1x1:3,7`` is block 7 of 2 x 2 tiles beside blocks 3 and 7 of the whole image.
 A pass is ``TILESxTILES[@SIZE][/OVERLAP]:LAYERS``; size and overlap in pixels; without a size the
 backbone's own. Layers alone, ``3,7``, are those of the whole image.
 """
 
 import re
 
+from retq_hub.channels import N_CHANNELS
 from retq_hub.errors import UsageError
-from retq_hub.manifest import Basis, Pass
+from retq_hub.manifest import Basis, Head, Pass
 
-__all__ = ["parse", "written"]
+__all__ = ["meaning", "parse", "upsampling", "width", "written"]
 
 _PASS = re.compile(r"(\d{1,2})x(\d{1,2})(?:@([1-9]\d{0,3}))?(?:/(\d{1,4}))?:(\d{1,3}(?:,\d{1,3})*)")
 
@@ -55,6 +57,39 @@ def written(basis: Basis, *, size_px: int) -> str:
     views = f" ({', '.join(basis.views)})" if basis.views else ""
     pixels = ["pixels"] if basis.pixels else []
     return " + ".join([*parts, *pixels]) + views
+
+
+def width(basis: Basis, token_width: int) -> int:
+    """Give the floats of a vector for a backbone whose tokens have a width."""
+    return token_width * len(basis.layers) + (N_CHANNELS if basis.pixels else 0)
+
+
+def upsampling(head: Head) -> str:
+    """Say in a line how a head comes from the grid to pixels."""
+    if head.guided is None:
+        return "bilinear"
+    one = head.guided
+    return (
+        f"guided filter on the green channel, radius {one.radius_px} px of {one.size_px}, "
+        f"epsilon {one.epsilon:g}"
+    )
+
+
+def meaning(head: Head) -> str:
+    """Say in a line what a head's probabilities mean."""
+    found = head.calibration
+    if found is None:
+        return "not calibrated"
+    errors = ", ".join(f"{one:.4f}" for one in found.ece)
+    before = ", ".join(f"{one:.4f}" for one in found.ece_before)
+    error = f"calibration error on held-out images {errors}, {before} without"
+    if found.shift is None:
+        return f"frequencies ({found.method}); {error}"
+    shifts = ", ".join(f"{one:.2f}" for one in found.shift)
+    return (
+        f"0.5 is the best threshold (prior correction): their odds are higher than the frequency's "
+        f"by exp({shifts}); {error}"
+    )
 
 
 def _written(one: Pass, size_px: int) -> str:

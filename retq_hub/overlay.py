@@ -10,14 +10,16 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from retq_hub.grids import upsample
 from retq_hub.images import decode
 from retq_hub.pipeline import Segmentation
 
-__all__ = ["PALETTE", "area_text", "colour_bar", "marks", "overlay", "probability_map"]
+__all__ = ["PALETTE", "area_text", "colour_bar", "marks", "outlined", "overlay", "probability_map"]
 
 PALETTE = ("#56B4E9", "#F0E442", "#009E73", "#FFFFFF", "#0072B2", "#CC79A7", "#E69F00", "#D55E00")
 """Colours of queries by position, those first that stand out from a retina.
@@ -57,6 +59,27 @@ def marks(
     coloured = list(zip(found.values(), cycle(colours), strict=False))
     for segmentation, colour in sorted(coloured, key=lambda one: -one[0].area):
         _draw_mask(picture, segmentation, colour, tint=_TINT)
+    return picture
+
+
+def outlined(
+    image: Image.Image, margin: NDArray[np.float32], *, colour: str, max_side_px: int = 1600
+) -> Image.Image:
+    """Draw the outline of one mask on the photograph.
+
+    Args:
+        image: The photograph.
+        margin: (S, S), positive where it is marked: logits above a threshold, or a mask from which
+            a half is taken away.
+        colour: ``#RRGGBB``.
+        max_side_px: A larger photograph is scaled down to this.
+
+    Returns:
+        A PIL image of mode RGB.
+    """
+    picture = _photograph(image, max_side_px)
+    whole = upsample(torch.from_numpy(margin), picture.height, picture.width).numpy()
+    _draw_margin(picture, whole, colour, tint=_TINT)
     return picture
 
 
@@ -155,10 +178,16 @@ def _photograph(image: Image.Image, max_side_px: int) -> Image.Image:
 def _draw_mask(
     picture: Image.Image, segmentation: Segmentation, colour: str, *, tint: float
 ) -> None:
-    """Draw one query's mask: the line is centred on the mask's edge, in a thin dark casing."""
+    """Draw one query's mask."""
+    _draw_margin(picture, _margin(segmentation, *picture.size), colour, tint=tint)
+
+
+def _draw_margin(
+    picture: Image.Image, margin: NDArray[np.float32], colour: str, *, tint: float
+) -> None:
+    """Draw where a margin is positive: the line is centred on the edge, in a thin dark casing."""
     line_px = max(1.6, max(picture.size) / 300)
     casing_px = line_px * 1.6
-    margin = _margin(segmentation, *picture.size)
     near = _dilated(margin > 0, radius=round(casing_px / 2 + 1))
     if not near.any():
         return

@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.channels import N_CHANNELS, pixel_channels
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.grids import logit_map
 from retq_hub.heads import margins, pixel_logits, probabilities
 from retq_hub.images import ImageLike, decode, green
 from retq_hub.manifest import Basis, QueryManifest
-from retq_hub.pixels import N_CHANNELS, channels
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 
@@ -240,7 +240,7 @@ class Pipeline:
             biases = torch.cat([self.queries[name].bias for name in names])
             blocks = assemble(tokens, basis)
             if basis.pixels:
-                fine = torch.from_numpy(channels(image)) if fine is None else fine
+                fine = torch.from_numpy(pixel_channels(image)) if fine is None else fine
                 blocks.append(fine)
             maps = logit_map([block[None] for block in blocks], vectors, biases)[0]
             parts = torch.split(maps, [len(self.queries[name].bias) for name in names])

@@ -7,7 +7,8 @@ from retq_hub.errors import UsageError
 from retq_hub.losses import CrossEntropy, Loss, SoftDice, SoftmaxEntropy
 from retq_hub.manifest import BackboneSpec, Basis
 from retq_hub.notation import parse
-from retq_hub.tiling import VIEWS, PassKey
+from retq_hub.tiling import PassKey
+from retq_hub.views import VIEWS
 
 __all__ = ["L2_WEIGHTS", "Recipe", "checked_bases", "loss_named"]
 
@@ -31,7 +32,7 @@ class Recipe:
         calibration: How probabilities are calibrated, see `retq_hub.calibration`.
         sharpen: Whether upsampling led by the image is tried.
         pixels: Whether pixel channels beside the tokens are tried.
-        flips: Whether averaging over the mirrored image is tried.
+        flips: Whether averaging over two and over four flips of the image is tried.
         views: Views of each image that are trained on.
         epochs: Of the paper's recipe.
         seed: Of all that is drawn or dealt.

@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
-from importlib.resources import files
 from itertools import cycle
 from pathlib import Path
 
 from PIL import Image
 
 import retq_hub
-from retq_hub.card import NOT_A_DEVICE, combination
+from retq_hub.card import combination
 from retq_hub.images import decode
-from retq_hub.manifest import BackboneSpec, DataUse, Interval, Measured, QueryManifest, Target
+from retq_hub.manifest import BackboneSpec, DataUse, Interval, Measured, QueryManifest
 from retq_hub.markup import (
-    concept_link,
     data_uri,
     digest_code,
     doi_link,
@@ -30,16 +28,16 @@ from retq_hub.markup import (
     licence_text,
     range_strip,
     swatch,
+    target_text,
 )
 from retq_hub.overlay import PALETTE, area_text, colour_bar, marks, probability_map
+from retq_hub.page import write_page
 from retq_hub.pipeline import Segmentation
-from retq_hub.storage import write_text
 
 __all__ = ["write_report"]
 
 _PICTURE_PX = 1200
 _MAP_PX = 900
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 _METRICS = {"auroc": "AUROC", "dice": "Dice"}
 
 
@@ -103,31 +101,8 @@ def write_report(
         *(_query(entry, picture, backbone) for entry in entries),
         _making(entries, image_name, backbone),
     ]
-    head = _head(title, f"{image_name}, {picture.width} \u00d7 {picture.height} pixels")
-    page = "\n".join([head, "<main>", *sections, "</main>\n</body>\n</html>\n"])
-    # A file's name may hold bytes that are no UTF-8, as lone surrogates.
-    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
-
-
-def _head(title: str, subtitle: str) -> str:
-    style = files("retq_hub").joinpath("report.css").read_text(encoding="utf-8")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{escape(title)}</h1>
-<p>{escape(subtitle)}</p>
-<p class="notice">{escape(NOT_A_DEVICE)}</p>
-</header>"""
+    subtitle = f"{image_name}, {picture.width} \u00d7 {picture.height} pixels"
+    write_page(path, title=title, subtitle=subtitle, sections=sections)
 
 
 def _overview(entries: list[_Entry], image: Image.Image, image_name: str) -> str:
@@ -242,7 +217,7 @@ def _identity(entry: _Entry, backbone: BackboneSpec) -> str:
         weights += "; <strong>other weights than those used here</strong>"
     return facts(
         [
-            ("Marks", "<br>".join(map(_target, manifest.targets))),
+            ("Marks", "<br>".join(map(target_text, manifest.targets))),
             ("Intended use", escape(manifest.intended_use)),
             ("Authors", escape(", ".join(manifest.authors))),
             ("Version", f"{escape(manifest.version)}, digest {digest_code(manifest.digest)}"),
@@ -251,11 +226,6 @@ def _identity(entry: _Entry, backbone: BackboneSpec) -> str:
             ("All licences together", escape(combination(licences))),
         ]
     )
-
-
-def _target(target: Target) -> str:
-    code = concept_link(target.code) if target.code else "no SNOMED CT code"
-    return f"{escape(target.label)} ({code})"
 
 
 def _data(data: DataUse) -> str:

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from retq_hub.calibration import LEVELS, Counts, best_level, calibrate, overlap_curve
-from retq_hub.crossval import HeldOut, cross_validate
-from retq_hub.fit import TokenSource
+from retq_hub.channels import METHOD
+from retq_hub.crossval import HeldOut
 from retq_hub.heads import Guide, pixel_logits, probabilities
 from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Basis, Guided, Head, Trial
 from retq_hub.notation import written
-from retq_hub.pixels import METHOD
 from retq_hub.progress import Progress
 from retq_hub.recipe import L2_WEIGHTS, Recipe
+from retq_hub.views import FLIPS
 
 __all__ = ["Found", "Search"]
 
@@ -29,6 +29,7 @@ _GAIN = 0.002
 
 _GUIDED = tuple((radius, epsilon) for radius in (2, 4) for epsilon in (1e-5, 1e-4, 1e-3))
 _WORKING_PX = 392
+_FLIPPED = (("plain", "mirrored"), ("plain", *FLIPS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Search:
     """Cross-validation of many bases on the same images.
 
     Args:
-        source: Gives the tokens of all training images for a basis.
+        held_out: Cross-validates a basis at an L2 weight.
         masks: (n, C, S, S) bool, one for each image of the source.
         parts: The folds.
         guides: The images, for upsampling that is led by them.
@@ -66,7 +67,7 @@ class Search:
     def __init__(
         self,
         *,
-        source: Callable[[Basis], TokenSource],
+        held_out: Callable[[Basis, float], HeldOut],
         masks: Tensor,
         parts: Sequence[Sequence[int]],
         guides: Sequence[Guide],
@@ -74,7 +75,7 @@ class Search:
         size_px: int,
         progress: Progress,
     ) -> None:
-        self._source, self._masks, self._parts = source, masks, parts
+        self._held_out, self._masks, self._parts = held_out, masks, parts
         self._guides, self._recipe = guides, recipe
         self._size_px, self._progress = size_px, progress
         self._activation = "softmax" if isinstance(recipe.loss, SoftmaxEntropy) else "sigmoid"
@@ -84,17 +85,15 @@ class Search:
         """Choose among bases; where the recipe names none, combine the layers of several."""
         recipe = self._recipe
         l2 = recipe.l2 if recipe.l2 is not None else _FIRST_L2
-        if recipe.bases:
-            best = self._best(self._try(basis, l2) for basis in bases)
-        else:
-            best = self._combined(bases, l2)
+        best = self._best_of(bases, l2) if recipe.bases else self._combined(bases, l2)
         if recipe.l2 is None:
             others = (weight for weight in L2_WEIGHTS if weight != l2)
             best = self._best([best, *(self._try(best.basis, weight) for weight in others)])
         if recipe.pixels:
             best = self._added(best, replace(best.basis, pixels=METHOD))
         if recipe.flips:
-            best = self._added(best, replace(best.basis, views=("plain", "mirrored")))
+            for views in _FLIPPED:
+                best = self._added(best, replace(best.basis, views=views))
         if recipe.sharpen:
             best = self._sharpened(best)
         return replace(best, trials=tuple(self._trials))
@@ -120,21 +119,21 @@ class Search:
         ]
         return calibrate(head, counts, recipe.calibration)
 
+    def _best_of(self, bases: Sequence[Basis], l2: float) -> Found:
+        steps = self._progress.steps(bases, what="cross-validating", total=len(bases))
+        return self._best(self._try(basis, l2) for basis in steps)
+
     def _try(self, basis: Basis, l2: float) -> Found:
-        tokens = self._source(basis)
-        held_out = cross_validate(
-            tokens, self._masks, loss=self._recipe.loss, l2=l2, parts=self._parts
-        )
-        floats = sum(tokens.widths)
-        return self._judged(basis, held_out, None, floats=floats, l2=l2)
+        found = self._held_out(basis, l2)
+        return self._judged(basis, found, None, l2=l2)
 
     def _judged(
-        self, basis: Basis, held_out: HeldOut, guided: Guided | None, *, floats: int, l2: float
+        self, basis: Basis, held_out: HeldOut, guided: Guided | None, *, l2: float
     ) -> Found:
         measure, thresholds = self._levels(held_out, guided)
         trial = Trial(
             basis=written(basis, size_px=self._size_px),
-            floats=floats,
+            floats=held_out.theta.shape[1] - 1,
             l2=l2,
             measure=round(measure, 6),
             thresholds=thresholds,
@@ -151,12 +150,12 @@ class Search:
 
     def _combined(self, units: Sequence[Basis], l2: float) -> Found:
         """Add layers greedily: the best single one, then what adds most to it, and so on."""
-        rounds = [self._best(self._try(unit, l2) for unit in units)]
+        rounds = [self._best_of(units, l2)]
         for _ in range(min(self._recipe.max_layers, len(units)) - 1):
             so_far = rounds[-1].basis
             wider = {_merged(so_far, unit): None for unit in units}
             wider.pop(so_far, None)
-            rounds.append(self._best(self._try(basis, l2) for basis in wider))
+            rounds.append(self._best_of(list(wider), l2))
         return self._best(rounds)
 
     def _added(self, best: Found, basis: Basis) -> Found:
@@ -170,7 +169,6 @@ class Search:
                 best.basis,
                 best.held_out,
                 Guided(size_px=_WORKING_PX, radius_px=radius, epsilon=epsilon),
-                floats=best.trial.floats,
                 l2=best.trial.l2,
             )
             for radius, epsilon in _GUIDED

@@ -226,7 +226,7 @@ def _row(
 ) -> Row:
     manifest = found.manifest
     x, y = _centroid(found, number) or (None, None)
-    one = Segmentation(logits=found.logits[number : number + 1], size=found.size, manifest=manifest)
+    highest = float(found.probability_at(AREA_PX, AREA_PX)[number].max())
     area = float(found.mask_at(AREA_PX, AREA_PX)[number].mean())
     return Row(
         image=str(job.image),
@@ -241,7 +241,7 @@ def _row(
         area=round(area, 6),
         centroid_x=x,
         centroid_y=y,
-        max_probability=round(one.max_probability, 6),
+        max_probability=round(highest, 6),
         threshold=manifest.head.thresholds[number],
         mask=mask,
     )
@@ -267,7 +267,7 @@ def _centroid(found: Segmentation, number: int) -> tuple[float, float] | None:
 
 
 def _save_probability(found: Segmentation, number: int, stem: Path, options: Options) -> None:
-    probability = found.probability if len(found.logits) == 1 else found.probability[number]
+    probability = found.probability_at(*found.size)[number]
     if options.probability == "png":
         deep = np.rint(probability * 65535).astype(np.uint16)
         _save_png(deep, stem.with_name(stem.name + ".png"))

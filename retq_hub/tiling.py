@@ -13,18 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub.errors import UsageError
+from retq_hub.views import placed_back, seen
 
-__all__ = ["VIEWS", "PassKey", "cut", "stitch"]
-
-VIEWS = ("plain", "mirrored", "upended", "turned")
-"""An image as it is, left to right, upside down, and both (turned by 180 degrees)."""
-
-_AXES: dict[str, tuple[int, ...]] = {
-    "plain": (),
-    "mirrored": (1,),
-    "upended": (0,),
-    "turned": (0, 1),
-}
+__all__ = ["PassKey", "cut", "stitch"]
 
 
 @dataclass(frozen=True, order=True)
@@ -36,7 +27,7 @@ class PassKey:
         tiles: The image is cut into ``tiles`` x ``tiles`` such squares.
         overlap_px: By so many pixels neighbouring squares overlap.
         norm: Whether the final norm is applied.
-        view: One of `VIEWS`; tokens are brought back to the plain image's places.
+        view: One of `retq_hub.views.VIEWS`; tokens are brought back to the plain image's places.
     """
 
     size_px: int
@@ -80,11 +71,11 @@ def cut(pixels: NDArray[np.uint8], key: PassKey) -> NDArray[np.uint8]:
     Returns:
         (T, size_px, size_px, 3), T = tiles * tiles.
     """
-    turned = np.flip(pixels, _AXES[key.view])
+    view = seen(pixels, key.view)
     step = key.size_px - key.overlap_px
     starts = [number * step for number in range(key.tiles)]
     size = key.size_px
-    return np.stack([turned[y : y + size, x : x + size] for y in starts for x in starts])
+    return np.stack([view[y : y + size, x : x + size] for y in starts for x in starts])
 
 
 def stitch(tokens: Tensor, key: PassKey, patch_px: int) -> Tensor:
@@ -108,7 +99,7 @@ def stitch(tokens: Tensor, key: PassKey, patch_px: int) -> Tensor:
             weight = rows[down][:, None, None] * rows[right][None, :, None]
             y, x = down * step, right * step
             stitched[y : y + g, x : x + g] += weight * field[down, right]
-    return stitched.flip(_AXES[key.view]).reshape(G * G, -1)
+    return placed_back(stitched, key.view).reshape(G * G, -1)
 
 
 @lru_cache(maxsize=32)

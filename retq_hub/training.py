@@ -1,30 +1,29 @@
-"""Train a query: embed once, choose basis and head by cross-validation, solve exactly."""
+"""Train a query by either recipe, and write its artifact."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 import retq_hub
 from retq_hub import artifact, card, schema
 from retq_hub.artifact import Golden
-from retq_hub.backbone import LazyBackbone, plan
-from retq_hub.crossval import folds
-from retq_hub.dataset import Dataset, some
-from retq_hub.digest import json_digest
-from retq_hub.errors import DatasetError, UsageError
-from retq_hub.evaluation import EVALUATION_PX, IMAGE_PREFIX
-from retq_hub.features import CachedTokens, TokenCache
-from retq_hub.fit import Objective
+from retq_hub.backbone import LazyBackbone
+from retq_hub.chart import draw
+from retq_hub.curve import Curve
+from retq_hub.dataset import Dataset
+from retq_hub.exact import solve_exactly
+from retq_hub.features import TokenCache
 from retq_hub.grids import logit_map, pick
-from retq_hub.manifest import Basis, DataUse, Head, Licence, Pass, QueryManifest, Training
-from retq_hub.newton import Fit, minimise
+from retq_hub.manifest import Licence, QueryManifest, Training
 from retq_hub.progress import Progress, Silent
 from retq_hub.recipe import Recipe, checked_bases
-from retq_hub.search import Found, Search
+from retq_hub.replication import solve_as_in_paper
+from retq_hub.solution import Solution
+from retq_hub.storage import write_text
+from retq_hub.trainingset import TrainingSet
 
 __all__ = ["Trained", "train"]
 
@@ -44,12 +43,12 @@ class Trained:
     Attributes:
         folder: Where its artifact lies.
         manifest: Its manifest, with all that cross-validation tried.
-        fit: The way to the optimum.
+        curve: How the loss came down.
     """
 
     folder: Path
     manifest: QueryManifest
-    fit: Fit
+    curve: Curve
 
 
 def train(
@@ -93,34 +92,37 @@ def train(
     """
     progress = progress or Silent()
     recipe = recipe or Recipe()
-    data = _Data([dataset] if isinstance(dataset, Dataset) else list(dataset))
-    first = data.sets[0]
-    backbone = backbone or LazyBackbone(progress=progress)
-    summary = summary or f"Marks {data.labels}; trained on {first.title}."
+    sets = [dataset] if isinstance(dataset, Dataset) else list(dataset)
+    first = sets[0]
+    labels = ", ".join(one.target.label for one in sets)
+    summary = summary or f"Marks {labels}; trained on {first.title}."
     identity = {"name": name, "version": version, "summary": summary}
     schema.check_members(identity, schema.QUERY, subject="the query to be made")
     artifact.check_replaceable(output)
-    bases = checked_bases(recipe, backbone.spec)
-    data.read(progress)
+    backbone = backbone or LazyBackbone(progress=progress)
+    checked_bases(recipe, backbone.spec)
+    data = TrainingSet(sets, seed=recipe.seed, progress=progress)
     cache = TokenCache(backbone=backbone)
-    found, head = _chosen(data, cache, bases, recipe, backbone, progress)
-    fit, vector, bias = _solve(data, cache, found, recipe, progress)
-    golden = _golden(cache, found.basis, vector, bias)
+    if recipe.kind == "paper":
+        solution = solve_as_in_paper(data, backbone, recipe, progress)
+    else:
+        solution = solve_exactly(data, cache, backbone, recipe, progress)
+    golden = _golden(cache, solution)
     manifest = QueryManifest(
         name=name,
         version=version,
         summary=summary,
-        targets=tuple(one.target for one in data.sets),
+        targets=tuple(one.target for one in sets),
         backbone=backbone.ref,
-        basis=found.basis,
-        head=head,
-        training=_training(recipe, found, len(data.parts), len(first.samples)),
+        basis=solution.basis,
+        head=solution.head,
+        training=_training(recipe, solution),
         data=(data.use(),),
         metrics=(),
         licence=licence or first.licence,
         authors=tuple(authors),
         citation=first.citation,
-        intended_use=_INTENDED_USE.format(target=data.labels),
+        intended_use=_INTENDED_USE.format(target=labels),
         limits=_LIMITS.format(
             grid=golden.logits.shape[-1],
             n=len(first.samples),
@@ -129,172 +131,36 @@ def train(
         ),
         files={},
     )
+    progress.note(_licences(manifest, backbone))
     written = artifact.write(
         output,
         manifest=manifest,
-        vector=vector.numpy(),
-        bias=bias.numpy(),
+        vector=solution.vector.numpy(),
+        bias=solution.bias.numpy(),
         golden=golden,
         card=card.render(manifest, backbone.spec),
     )
-    return Trained(folder=output, manifest=written, fit=fit)
+    solution.curve.write(output / "training.csv")
+    write_text(output / "training.svg", draw(solution.curve, title=f"Training of {name}"))
+    return Trained(folder=output, manifest=written, curve=solution.curve)
 
 
-class _Data:
-    """The images of a training split with the masks of all targets."""
-
-    def __init__(self, sets: Sequence[Dataset]) -> None:
-        self.sets = sets
-        self.samples = sets[0].samples
-        digests = [[one.image_digest for one in each.samples] for each in sets]
-        if any(one != digests[0] for one in digests):
-            raise DatasetError(
-                "the targets are drawn on different images",
-                hint="train a query for each, or give the same images to all",
-            )
-        names = [one.target.name for one in sets]
-        if len(set(names)) != len(names):
-            raise UsageError(f"a target is named twice: {', '.join(names)}")
-        self.digests = digests[0]
-        self.masks = torch.empty(0)
-        self.parts: list[list[int]] = []
-
-    @property
-    def labels(self) -> str:
-        return ", ".join(one.target.label for one in self.sets)
-
-    def read(self, progress: Progress) -> None:
-        """Read the masks."""
-        masks = [one.masks(EVALUATION_PX, progress=progress) for one in self.sets]
-        self.masks = torch.stack([torch.from_numpy(one) for one in masks], dim=1)
-        self._check_enough(progress)
-
-    def deal(self, seed: int) -> None:
-        """Deal the images into folds."""
-        marked = self.masks.flatten(2).any(2)
-        self.parts = folds(self.digests, seed=seed, strata=marked.sum(1).tolist())
-
-    def use(self) -> DataUse:
-        """Say in the manifest what was trained on."""
-        first = self.sets[0]
-        many = len(self.sets) > 1
-        return DataUse(
-            id="+".join(one.id for one in self.sets),
-            title=first.title,
-            doi=first.doi,
-            licence=first.licence,
-            split=first.split,
-            split_digest=json_digest([one.digest for one in self.sets]) if many else first.digest,
-            n_images=len(self.samples),
-            n_positive=tuple(self.masks.flatten(2).any(2).sum(0).tolist()),
-            images=tuple(sorted(one[:IMAGE_PREFIX] for one in self.digests)),
-            citation=first.citation,
-        )
-
-    def _check_enough(self, progress: Progress) -> None:
-        first = self.sets[0]
-        if len(set(self.digests)) < 2:
-            raise DatasetError(
-                f"{first.title} has one image in split {first.split}, at least 2 are needed",
-                hint="a query learned from one image cannot be checked",
-            )
-        marked = self.masks.flatten(2).any(2)
-        for one, column in zip(self.sets, marked.T.tolist(), strict=True):
-            having = {digest for digest, any_ in zip(self.digests, column, strict=True) if any_}
-            if not having:
-                raise DatasetError(
-                    f"none of the {len(column)} masks marks {one.target.label}",
-                    hint="check --target and the masks",
-                )
-            if len(having) < 2:
-                raise DatasetError(
-                    f"only one image shows {one.target.label}: with it held out, none is left",
-                    hint="at least 2 images must show the target",
-                )
-            empty = [
-                sample.id for sample, any_ in zip(self.samples, column, strict=True) if not any_
-            ]
-            if empty:
-                progress.note(
-                    f"{len(empty)} of {len(column)} images do not show {one.target.label}: "
-                    f"{some(empty)}"
-                )
-
-
-def _chosen(
-    data: _Data,
-    cache: TokenCache,
-    bases: Sequence[Basis],
-    recipe: Recipe,
-    backbone: LazyBackbone,
-    progress: Progress,
-) -> tuple[Found, Head]:
-    """Choose basis and head by cross-validation."""
-
-    def source(basis: Basis) -> CachedTokens:
-        variants = _variants(basis, recipe)
-        for one in variants:
-            cache.fill(data.samples, one, progress=progress)
-        return CachedTokens(cache, data.samples, variants)
-
-    # Bases are filled one by one, but what all of them read of one pass is computed at once.
-    for one in _unions(bases):
-        source(one)
-    data.deal(recipe.seed)
-    search = Search(
-        source=source,
-        masks=data.masks,
-        parts=data.parts,
-        guides=[sample.guide for sample in data.samples],
-        recipe=recipe,
-        size_px=backbone.spec.preprocessing.size_px,
-        progress=progress,
+def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
+    """Name the licences where they differ, and what they allow together."""
+    every = [manifest.licence, backbone.spec.licence, *(one.licence for one in manifest.data)]
+    if len({one.id for one in every}) == 1:
+        return ""
+    return (
+        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}, data "
+        f"{', '.join(one.licence.id for one in manifest.data)}; together: {card.combination(every)}"
     )
-    found = search.run(bases)
-    return found, search.head(found)
 
 
-def _variants(basis: Basis, recipe: Recipe) -> list[Basis]:
-    """Give the basis of each view that is trained on."""
-    views = [view for view in recipe.views if view != "plain"]
-    return [basis, *(replace(basis, views=(view,)) for view in views)]
-
-
-def _unions(bases: Sequence[Basis]) -> list[Basis]:
-    """Merge the layers of equal passes, so that each pass runs once."""
-    merged: dict[Pass, set[int]] = {}
-    for basis in bases:
-        for one in basis.passes:
-            merged.setdefault(replace(one, layers=()), set()).update(one.layers)
-    return [
-        Basis(passes=(replace(one, layers=tuple(sorted(layers))),), norm=True)
-        for one, layers in merged.items()
-    ]
-
-
-def _solve(
-    data: _Data, cache: TokenCache, found: Found, recipe: Recipe, progress: Progress
-) -> tuple[Fit, Tensor, Tensor]:
-    """Solve the full objective, beginning at the coarse one's optimum."""
-    objective = Objective(
-        tokens=CachedTokens(cache, data.samples, _variants(found.basis, recipe)),
-        masks=data.masks,
-        loss=recipe.loss,
-        l2=found.trial.l2,
-        scale=found.held_out.scale,
-    )
-    images = range(len(objective.tokens))
-    fit = minimise(objective, images, start=found.held_out.fit.theta)
-    progress.note(f"optimum: loss {fit.loss:.6f}, to fall at most {fit.decrement:.1g}")
-    return fit, *found.held_out.scale.fold(fit.theta)
-
-
-def _golden(cache: TokenCache, basis: Basis, vector: Tensor, bias: Tensor) -> Golden:
+def _golden(cache: TokenCache, solution: Solution) -> Golden:
     """Record what the query gives on the probe image."""
-    blocks = cache.probe(basis)
-    logits = logit_map([block[None] for block in blocks], vector, bias)[0]
-    cells = logits[0].numel()
-    positions = torch.linspace(0, cells - 1, _GOLDEN_TOKENS).round().to(torch.int32)
+    blocks = cache.probe(solution.basis)
+    logits = logit_map([block[None] for block in blocks], solution.vector, solution.bias)[0]
+    positions = torch.linspace(0, logits[0].numel() - 1, _GOLDEN_TOKENS).round().to(torch.int32)
     return Golden(
         positions=positions.numpy(),
         tokens=pick(blocks, positions.long()).numpy(),
@@ -302,38 +168,21 @@ def _golden(cache: TokenCache, basis: Basis, vector: Tensor, bias: Tensor) -> Go
     )
 
 
-def _training(recipe: Recipe, found: Found, n_folds: int, n_images: int) -> Training:
+def _training(recipe: Recipe, solution: Solution) -> Training:
+    exact = recipe.kind == "exact"
     return Training(
-        recipe="exact",
-        loss=f"{recipe.loss.text} after bilinear upsampling to 392 x 392, plus L2",
-        l2=found.trial.l2,
+        recipe=recipe.kind,
+        loss=solution.loss,
+        l2=solution.l2,
         seed=recipe.seed,
-        selection=_selection(recipe, found, n_folds),
+        selection=solution.selection,
         versions={
             "retq-hub": retq_hub.__version__,
             "timm": version_of("timm"),
             "torch": version_of("torch"),
         },
-        measure=recipe.measure,
+        measure=recipe.measure if exact else None,
         views=recipe.views if recipe.views != ("plain",) else None,
-        trials=found.trials,
-        backbone_passes=n_images * len(recipe.views) * _passes(found.basis),
-    )
-
-
-def _passes(basis: Basis) -> int:
-    """Count the runs of the backbone for one image."""
-    return sum(key.tiles**2 for key in plan([basis]))
-
-
-def _selection(recipe: Recipe, found: Found, n_folds: int) -> str:
-    tried = len({trial.basis for trial in found.trials})
-    searched = [f"basis among {tried}"] if tried > 1 else []
-    searched += ["L2 weight"] if recipe.l2 is None else []
-    searched += ["upsampling"] if recipe.sharpen else []
-    if not searched:
-        return "given"
-    return (
-        f"{', '.join(searched)}: highest held-out measure in {n_folds}-fold cross-validation over "
-        "the training images"
+        trials=solution.trials or None,
+        backbone_passes=solution.backbone_passes,
     )

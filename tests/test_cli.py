@@ -112,7 +112,20 @@ def test_train_evaluate_segment_from_a_csv(retq: Run, tmp_path: Path) -> None:
     assert "held-out Dice" in done.stderr
     document = json.loads(retq("evaluate", "./spot", *own, "--record", "--json").stdout)
     assert schema.findings(document, schema.EVALUATION) == []
-    assert "95 % interval" in retq("evaluate", "./spot", *own).stdout
+    said = retq("evaluate", "./spot", *own, "--against", "./spot", "--report", "sent").stdout
+    for words in (
+        "95 % interval",
+        "all pixels: AUROC",
+        "lesions: mean",
+        "wins/ties/losses",
+        "0/3/0",
+    ):
+        assert words in said
+    assert "by Dice: best eye" in said
+    sent = tmp_path / "here/sent"
+    assert {one.name for one in sent.iterdir()} == {"report.html", "evaluation.json"}
+    document = json.loads((sent / "evaluation.json").read_text())
+    assert document["against"]["query"] == "spot@1.0.0"
     retq("segment", tmp_path / "data/images", "-q", "./spot", "-q", "tiny-disc", "-o", "out")
     again = retq(
         "segment", tmp_path / "data/images", "-q", "./spot", "-q", "tiny-disc", "-o", "out"

@@ -13,12 +13,12 @@ from support_core import assert_clear
 from tiny import Tiny
 
 from retq_hub.backbone import LazyBackbone, assemble, plan
+from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import file_digest
 from retq_hub.errors import ImageError, IntegrityError, RetqError
 from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.images import decode
 from retq_hub.manifest import Basis, Pass
-from retq_hub.pixels import METHOD, channels
 from retq_hub.probe import probe_image
 from retq_hub.progress import Silent
 
@@ -89,7 +89,7 @@ def direct(tiny: Tiny, picture: Picture, what: Basis) -> list[torch.Tensor]:
     """The blocks without any cache."""
     image = decode(picture.image)
     blocks = assemble(tiny.backbone.tokens(image, plan([what]))[0], what)
-    return [*blocks, torch.from_numpy(channels(image))] if what.pixels else blocks
+    return [*blocks, torch.from_numpy(pixel_channels(image))] if what.pixels else blocks
 
 
 def test_cached_tokens_are_the_direct_ones_in_half_precision(tiny, loadable, pictures):
@@ -113,7 +113,7 @@ def test_blocks_of_several_passes_views_and_pixels_are_the_direct_ones(tiny, loa
 def test_the_probe_is_unrounded_and_kept(tiny, loadable, unloadable):
     image = Image.fromarray(probe_image(112))
     expected = assemble(tiny.backbone.tokens(image, plan([RICH]))[0], RICH)
-    expected.append(torch.from_numpy(channels(image)))
+    expected.append(torch.from_numpy(pixel_channels(image)))
     for backbone in (loadable, unloadable):
         found = TokenCache(backbone=backbone).probe(RICH)
         assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))

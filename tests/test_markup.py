@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from retq_hub import markup
-from retq_hub.manifest import Concept, Interval, Licence
+from retq_hub.manifest import Concept, Interval, Licence, Target
 
 HOSTILE = "\"><script>alert('x')</script>"
 
@@ -102,3 +102,12 @@ def test_a_licence_is_named_linked_and_explained(licence: Licence, html: str):
 
 def test_a_digest_is_shortened_and_whole_when_pointed_at():
     assert markup.digest_code("ab" * 32) == f'<code title="{"ab" * 32}">abababababab</code>'
+
+
+def test_a_target_is_named_with_its_code_or_without():
+    assert markup.target_text(Target(name="x", label=HOSTILE)).endswith("(no SNOMED CT code)")
+    assert "<script" not in markup.target_text(Target(name="x", label=HOSTILE))
+
+
+def test_a_share_is_given_in_percent():
+    assert markup.percent(0.02396, 2) == "2.40&nbsp;%"

@@ -1,10 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score
 
-from retq_hub.metrics import METRICS, ImageMetrics, auprc_auroc, dice_iou, score, summarise
+from retq_hub.metrics import (
+    FIGURES,
+    METRICS,
+    ImageMetrics,
+    auprc_auroc,
+    by_group,
+    dice_iou,
+    score,
+    summarise,
+)
 
 LABELLED_SCORES = st.lists(
     st.tuples(
@@ -51,7 +62,7 @@ def test_a_score_uses_the_stored_threshold_and_one_half(threshold: float):
     found = score("eye", logits, mask, threshold)
     probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
     assert (found.id, found.n_positive) == ("eye", mask.sum())
-    assert tuple(found.values) == METRICS
+    assert tuple(found.values) == FIGURES
     assert (found.values["dice"], found.values["iou"]) == dice_iou(probability > threshold, mask)
     half = dice_iou(probability > 0.5, mask)
     assert (found.values["dice_at_0.5"], found.values["iou_at_0.5"]) == half
@@ -80,3 +91,15 @@ def test_a_summary_is_the_same_each_time_and_skips_what_is_not_defined():
     assert summary == summarise(images)
     assert summary["auroc"].mean == 0.75
     assert "auprc" not in summarise(images[:1])
+
+
+def test_groups_are_summarised_apart_and_the_unnamed_last():
+    images = [figures(name, dice=value) for name, value in (("a", 0.2), ("b", 0.4), ("c", 0.9))]
+    assert by_group(images) == {}
+    grouped = [
+        replace(one, group=group) for one, group in zip(images, ("", "Neo", "Neo"), strict=True)
+    ]
+    found = by_group(grouped)
+    assert list(found) == ["Neo", ""]
+    assert found["Neo"]["dice"].mean == pytest.approx(0.65)
+    assert found[""] == summarise(images[:1])

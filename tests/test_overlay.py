@@ -9,7 +9,15 @@ from PIL import Image
 from support_core import manifest
 
 from retq_hub.manifest import Head, Target
-from retq_hub.overlay import PALETTE, area_text, colour_bar, marks, overlay, probability_map
+from retq_hub.overlay import (
+    PALETTE,
+    area_text,
+    colour_bar,
+    marks,
+    outlined,
+    overlay,
+    probability_map,
+)
 from retq_hub.pipeline import Segmentation
 
 SIZE = (300, 200)
@@ -183,3 +191,12 @@ def test_areas_are_said_in_words_where_figures_mislead():
     peak = np.full((1, 28, 28), -100, dtype=np.float32)
     peak[0, 14, 14] = 0
     assert area_text(seen(peak, 0.499)) == "under 0.01 %"
+
+
+def test_one_margin_is_outlined_as_a_querys_mask_is():
+    logits = disc()
+    margin = logits[0] - np.float32(np.log(0.25 / 0.75))
+    drawn = outlined(GREY, margin, colour=PALETTE[0])
+    assert drawn.tobytes() == marks(GREY, {"disc": seen(logits)}).tobytes()
+    assert outlined(GREY, margin - 100, colour=PALETTE[0]).tobytes() == GREY.tobytes()
+    assert outlined(GREY, margin, colour=PALETTE[0], max_side_px=150).size == (150, 100)

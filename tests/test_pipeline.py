@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from retq_hub import weights
 from retq_hub.backbone import Backbone
+from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.errors import BackboneMismatch, ImageError, NotFoundError, UsageError
 from retq_hub.guided import sharpen
 from retq_hub.images import green
 from retq_hub.manifest import Basis, Calibration, Guided, Head, Pass
 from retq_hub.pipeline import Pipeline, Result
-from retq_hub.pixels import METHOD, channels
 from retq_hub.query import Query
 
 VIEWS = ("plain", "mirrored", "upended", "turned")
@@ -154,7 +154,7 @@ def naive_blocks(tiny: Tiny, image: Image.Image) -> list[torch.Tensor]:
             torch.testing.assert_close(counts, torch.ones_like(counts))
             views.append(field.flip(axes).reshape(G * G, -1))
         found.append(torch.stack(views).mean(0))
-    return [*found, torch.from_numpy(channels(image))]
+    return [*found, torch.from_numpy(pixel_channels(image))]
 
 
 def test_tiles_views_pixels_and_the_head_are_what_a_naive_computation_gives(

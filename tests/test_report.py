@@ -23,7 +23,7 @@ IMAGE = Image.new("RGB", (160, 120), (150, 60, 40))
 BACKBONE = registry.backbone_spec("dinov2-small-saliency")
 HOSTILE = "<script>alert('x')</script><img src=https://evil.example/x onerror=alert(1)>"
 BLOCKS = {"dd", "div", "dt", "h2", "p", "small", "td", "th"}
-VOID = {"br", "circle", "img", "line", "meta", "rect"}
+VOID = {"br", "circle", "img", "line", "meta", "path", "polyline", "rect"}
 
 
 class Page(HTMLParser):

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from problems import Held
 from torch import Tensor
 
-from retq_hub.crossval import folds
+from retq_hub.channels import METHOD
+from retq_hub.crossval import HeldOut, cross_validate, folds
 from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Basis, Guided
 from retq_hub.notation import parse, written
-from retq_hub.pixels import METHOD
 from retq_hub.progress import Silent
 from retq_hub.recipe import L2_WEIGHTS, Recipe
 from retq_hub.search import Found, Search
@@ -84,8 +84,12 @@ def search(
             (said if said is not None else []).append(line)
 
     given = Recipe(**recipe)
+
+    def held_out(basis: Basis, l2: float) -> HeldOut:
+        return cross_validate(tokens(basis), masks, loss=given.loss, l2=l2, parts=PARTS)
+
     one = Search(
-        source=tokens,
+        held_out=held_out,
         masks=masks,
         parts=PARTS,
         guides=guides or [lambda width, height: torch.zeros(height, width)] * n,
@@ -173,7 +177,10 @@ def test_flips_are_kept_only_where_they_help(helps: bool):
     tokens = Tokens({} if helps else {(1, 0): COARSE[:, :1]}, **({"flips": flips} if helps else {}))
     found, _ = search(tokens, masks, "1x1:0", l2=1e-3, flips=True)
     assert found.basis.views == (("plain", "mirrored") if helps else None)
-    assert tokens.asked[-1] == "1x1:0 (plain, mirrored)"
+    assert tokens.asked[1:] == [
+        "1x1:0 (plain, mirrored)",
+        "1x1:0 (plain, mirrored, upended, turned)",
+    ]
 
 
 @pytest.mark.parametrize("helps", [True, False])

@@ -14,6 +14,7 @@ from torch import Tensor
 from retq_hub import artifact, probe, registry, weights
 from retq_hub.artifact import Golden
 from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.channels import N_CHANNELS, pixel_channels
 from retq_hub.encoder import expected_shapes
 from retq_hub.grids import logit_map, pick
 from retq_hub.manifest import (
@@ -30,7 +31,6 @@ from retq_hub.manifest import (
     Training,
     from_json,
 )
-from retq_hub.pixels import N_CHANNELS, channels
 from retq_hub.storage import write_json
 
 SPEC = {
@@ -139,7 +139,7 @@ def make_query(
     image = Image.fromarray(probe.probe_image(max(one.side_px for one in basis.passes)))
     blocks = assemble(backbone.tokens(image, plan([basis]))[0], basis)
     if basis.pixels:
-        blocks.append(torch.from_numpy(channels(image)))
+        blocks.append(torch.from_numpy(pixel_channels(image)))
     logits = logit_map([block[None] for block in blocks], vector, bias)[0]
     cells = logits[0].numel()
     positions = np.arange(0, cells, max(3, cells // 16), dtype=np.int32)

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import click
@@ -65,7 +66,8 @@ class BarProgress:
     """
 
     def __init__(self) -> None:
-        self._measured = ""
+        self._bar: Any = None
+        self._works: list[_Work] = []
 
     def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
         """Pass ``items`` through, counting them."""
@@ -76,13 +78,17 @@ class BarProgress:
         yield from self._counted(chunks, what=what, total=total, size=len, in_bytes=True)
 
     def note(self, line: str) -> None:
-        """Say one line on stderr."""
-        if line:
+        """Say one line on stderr, above the bars."""
+        if line and self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif line:
             click.echo(line, err=True)
 
     def measure(self, value: str, *, milestone: bool = False) -> None:
         """Show a value beside the bar; in a log, a milestone as a line."""
-        self._measured = value
+        if self._works:
+            self._works[-1].measured = value
+            self._show(self._works[-1])
         if milestone and not sys.stderr.isatty():
             self.note(value)
 
@@ -98,21 +104,47 @@ class BarProgress:
         if not sys.stderr.isatty():
             yield from items
             return
-        began, done, bar, task = time.monotonic(), 0, None, 0
-        self._measured = ""
+        work = _Work(what=what, total=total, in_bytes=in_bytes)
+        self._works.append(work)
         try:
             for item in items:
+                self._show(work)
                 yield item
-                done += size(item)
-                if bar is None and time.monotonic() - began > _PATIENCE_S:
-                    bar = _bar(in_bytes)
-                    bar.start()
-                    task = bar.add_task(what, total=total, measured="")
-                if bar is not None:
-                    bar.update(task, completed=done, measured=self._measured)
+                work.done += size(item)
         finally:
-            if bar is not None:
-                bar.stop()
+            self._works.remove(work)
+            self._end(work)
+
+    def _show(self, work: "_Work") -> None:
+        """Bring a bar up to date; it appears once the work has taken a second."""
+        if work.task is None:
+            if time.monotonic() - work.began < _PATIENCE_S:
+                return
+            if self._bar is None:
+                self._bar = _bar(work.in_bytes)
+                self._bar.start()
+            work.task = self._bar.add_task(work.what, total=work.total, measured="")
+        self._bar.update(work.task, completed=work.done, measured=work.measured)
+
+    def _end(self, work: "_Work") -> None:
+        if work.task is not None:
+            self._bar.remove_task(work.task)
+        if self._bar is not None and not any(one.task is not None for one in self._works):
+            self._bar.stop()
+            self._bar = None
+
+
+@dataclass(kw_only=True)
+class _Work:
+    """Work that is counted, and its bar once it has one."""
+
+    what: str
+    total: int | None
+    in_bytes: bool
+    done: int = 0
+    measured: str = ""
+    task: Any = None
+    began: float = field(default_factory=time.monotonic)
 
 
 def _single(_: object) -> int:

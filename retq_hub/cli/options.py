@@ -23,11 +23,12 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
-def dataset_options(*, split: str) -> Callable[[Command], Command]:
+def dataset_options(*, split: str, several: bool = False) -> Callable[[Command], Command]:
     """Add the options that name a split of a data set.
 
     Args:
         split: The split that is used if none is named.
+        several: Whether more than one target may be named.
     """
     options = (
         click.option("--dataset", help="A published data set: idrid or hvdropdb."),
@@ -35,7 +36,13 @@ def dataset_options(*, split: str) -> Callable[[Command], Command]:
         click.option("--images", type=_PATH, help="Your own images, with --masks."),
         click.option("--masks", type=_PATH, help="Masks named like their images."),
         click.option("--csv", "table", type=_PATH, help="A CSV with image, mask and split."),
-        click.option("--target", required=True, help="What the masks mark: disc, lesions ..."),
+        click.option(
+            "--target",
+            required=True,
+            multiple=several,
+            help="What the masks mark: disc, lesions ..."
+            + (" Several make one query of several vectors." if several else ""),
+        ),
         click.option("--split", help=f"train, test or all; {split} if not given."),
     )
 

@@ -13,7 +13,7 @@ __all__ = ["train_command"]
 
 
 @click.command("train")
-@dataset_options(split="train")
+@dataset_options(split="train", several=True)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The query's folder."
 )
@@ -21,12 +21,21 @@ __all__ = ["train_command"]
 @click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
 @click.option("--summary", help="A line on what it marks.")
 @click.option(
+    "--recipe",
+    "kind",
+    type=click.Choice(["exact", "paper"]),
+    default="exact",
+    show_default=True,
+    help="paper: as published, with thousands of backbone passes; takes --seed and --epochs only.",
+)
+@click.option("--epochs", default=150, show_default=True, help="Of the paper's recipe.")
+@click.option(
     "--basis", "bases", multiple=True, help="What to read, as 7 or 2x2:7+1x1:3,7; several: tried."
 )
 @click.option("--max-layers", default=1, show_default=True, help="Layers combined in the search.")
 @click.option("--max-tiles", default=1, show_default=True, help="Tiles a side in the search.")
 @click.option("--pixels", is_flag=True, help="Try pixel channels beside the tokens.")
-@click.option("--flips", is_flag=True, help="Try averaging over the mirrored image.")
+@click.option("--flips", is_flag=True, help="Try averaging over two and four flips.")
 @click.option("--sharpen", is_flag=True, help="Try upsampling led by the image.")
 @click.option("--views", default="plain", show_default=True, help="Views to train on, as a,b,c.")
 @click.option("--l2", type=float, help="Weight of the L2 term; searched if not given.")
@@ -62,6 +71,8 @@ def train_command(
     name: str | None,
     number: str,
     summary: str | None,
+    kind: Any,  # noqa: ANN401 - one of click's choices
+    epochs: int,
     bases: tuple[str, ...],
     max_layers: int,
     max_tiles: int,
@@ -86,7 +97,8 @@ def train_command(
     Layers, L2 weight and threshold are chosen by cross-validation over the given images. A killed
     run carries on where it was.
     """
-    dataset = open_dataset(**data, default_split="train")
+    targets: tuple[str, ...] = data.pop("target")
+    sets = [open_dataset(**data, target=one, default_split="train") for one in targets]
     from retq_hub.backbone import LazyBackbone
     from retq_hub.manifest import Licence, to_json
     from retq_hub.recipe import Recipe, loss_named
@@ -95,12 +107,14 @@ def train_command(
 
     progress = BarProgress()
     done = train(
-        dataset,
+        sets,
         output,
         name=name or _slug(output.resolve().name),
         version=number,
         summary=summary,
         recipe=Recipe(
+            kind=kind,
+            epochs=epochs,
             bases=bases,
             max_layers=max_layers,
             max_tiles=max_tiles,
@@ -130,8 +144,8 @@ def train_command(
                 "basis": to_json(done.manifest.basis),
                 "l2": training.l2,
                 "head": to_json(done.manifest.head),
-                "trials": to_json(training.trials),
-                "loss": done.fit.loss,
+                "trials": to_json(training.trials or ()),
+                "loss": done.curve.rows[-1].loss,
             }
         )
         return

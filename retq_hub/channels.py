@@ -1,0 +1,58 @@
+"""Pixel channels: a few numbers of each place that a patch is too coarse for. No torch, no files.
+
+Local contrast, brighter and darker apart, and steepness of edges, in red and green at several
+scales. They are appended to the tokens as a block of their own on a finer grid, and the query
+learns a weight for each.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+__all__ = ["METHOD", "N_CHANNELS", "SIDE", "pixel_channels"]
+
+METHOD = "retq-pixels-1"
+
+SIDE = 196
+"""Side of the grid."""
+
+_WORKING_PX = 392
+_SCALES_PX = (0.7, 1.5, 3, 6)
+_BACKGROUND_PX = 12
+N_CHANNELS = 5 * len(_SCALES_PX)
+
+
+def pixel_channels(image: "Image.Image") -> "NDArray[np.float32]":
+    """Compute the channels of an image.
+
+    At 392 x 392 pixels, Gaussian smoothing at 0.7 to 6 pixels against a background of 12: the
+    contrast relative to the background, its positive and negative part, in red and in green; and
+    the gradient of green. Then the mean over 2 x 2 pixels.
+
+    Args:
+        image: RGB.
+
+    Returns:
+        (196 * 196, 20) float32.
+    """
+    import numpy as np
+    from PIL import Image
+    from scipy import ndimage
+
+    resized = image.resize((_WORKING_PX, _WORKING_PX), Image.Resampling.BICUBIC)
+    colours = np.asarray(resized, dtype=np.float32) / 255
+    found = []
+    for number in (0, 1):
+        channel = colours[..., number]
+        background = ndimage.gaussian_filter(channel, _BACKGROUND_PX)
+        for scale in _SCALES_PX:
+            contrast = (ndimage.gaussian_filter(channel, scale) - background) / (background + 0.05)
+            found += [np.maximum(contrast, 0), np.maximum(-contrast, 0)]
+    green, background = colours[..., 1], ndimage.gaussian_filter(colours[..., 1], _BACKGROUND_PX)
+    for scale in _SCALES_PX:
+        found.append(ndimage.gaussian_gradient_magnitude(green, scale) / (background + 0.05))
+    stacked = np.stack(found, axis=-1).reshape(SIDE, 2, SIDE, 2, N_CHANNELS).mean(axis=(1, 3))
+    return np.ascontiguousarray(stacked.reshape(SIDE * SIDE, N_CHANNELS), dtype=np.float32)

@@ -1,0 +1,208 @@
+"""The exact recipe: embed once, choose basis and head by cross-validation, solve to the optimum.
+
+What takes long is kept: tokens image by image, and each basis that was cross-validated, so that a
+run that was killed carries on.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from retq_hub.backbone import LazyBackbone, plan
+from retq_hub.crossval import HeldOut, cross_validate
+from retq_hub.curve import Curve, CurveRow
+from retq_hub.digest import json_digest
+from retq_hub.features import CachedTokens, TokenCache
+from retq_hub.fit import Objective
+from retq_hub.manifest import Basis, Head, Pass, to_json
+from retq_hub.newton import Fit, Step, minimise
+from retq_hub.progress import Progress
+from retq_hub.recipe import Recipe, checked_bases
+from retq_hub.search import Found, Search
+from retq_hub.solution import Solution
+from retq_hub.storage import cache_dir, whole_file
+from retq_hub.trainingset import TrainingSet
+
+__all__ = ["choose", "solve_exactly"]
+
+_METHOD = "1"
+"""Another number forgets what was cross-validated by other code."""
+
+
+def solve_exactly(
+    data: TrainingSet,
+    cache: TokenCache,
+    backbone: LazyBackbone,
+    recipe: Recipe,
+    progress: Progress,
+) -> Solution:
+    """Choose and solve.
+
+    Args:
+        data: The images and masks.
+        cache: Their tokens.
+        backbone: The backbone.
+        recipe: What is not left to cross-validation.
+        progress: Where to report.
+
+    Raises:
+        UsageError: The recipe makes no sense for the backbone.
+        IntegrityError: The backbone gives something else than numbers.
+        StorageError: The cache cannot be written.
+    """
+    trials = _Trials(data, cache, recipe, progress)
+    found, head = choose(data, cache, backbone, recipe, progress)
+    fit, curve = _solved(trials.tokens(found.basis), data, found, recipe, progress)
+    vector, bias = found.held_out.scale.fold(fit.theta)
+    runs = sum(key.tiles**2 for key in plan(trials.variants(found.basis)))
+    return Solution(
+        basis=found.basis,
+        head=head,
+        vector=vector,
+        bias=bias,
+        curve=curve,
+        loss=f"{recipe.loss.text} after bilinear upsampling to 392 x 392, plus L2",
+        l2=found.trial.l2,
+        selection=_selection(recipe, found, len(data.parts)),
+        trials=found.trials,
+        backbone_passes=runs * len(data.samples),
+    )
+
+
+def choose(
+    data: TrainingSet,
+    cache: TokenCache,
+    backbone: LazyBackbone,
+    recipe: Recipe,
+    progress: Progress,
+) -> tuple[Found, Head]:
+    """Choose basis and head by cross-validation; takes and raises what `solve_exactly` does."""
+    bases = checked_bases(recipe, backbone.spec)
+    trials = _Trials(data, cache, recipe, progress)
+    trials.embed(bases)
+    search = Search(
+        held_out=trials,
+        masks=data.masks,
+        parts=data.parts,
+        guides=[sample.guide for sample in data.samples],
+        recipe=recipe,
+        size_px=backbone.spec.preprocessing.size_px,
+        progress=progress,
+    )
+    found = search.run(bases)
+    return found, search.head(found)
+
+
+class _Trials:
+    """Cross-validation of bases on cached tokens; what was tried before is remembered."""
+
+    def __init__(
+        self, data: TrainingSet, cache: TokenCache, recipe: Recipe, progress: Progress
+    ) -> None:
+        self._data, self._cache = data, cache
+        self._recipe, self._progress = recipe, progress
+
+    def embed(self, bases: Sequence[Basis]) -> None:
+        """Run the backbone once for all layers that the bases read of one pass."""
+        merged: dict[Pass, set[int]] = {}
+        for basis in bases:
+            for one in basis.passes:
+                merged.setdefault(replace(one, layers=()), set()).update(one.layers)
+        for one, layers in merged.items():
+            self.tokens(Basis(passes=(replace(one, layers=tuple(sorted(layers))),), norm=True))
+
+    def variants(self, basis: Basis) -> list[Basis]:
+        """Give the basis in each view that is trained on."""
+        views = [view for view in self._recipe.views if view != "plain"]
+        return [basis, *(replace(basis, views=(view,)) for view in views)]
+
+    def tokens(self, basis: Basis) -> CachedTokens:
+        """Give the tokens of all images, in all views that are trained on."""
+        variants = self.variants(basis)
+        for one in variants:
+            self._cache.fill(self._data.samples, one, progress=self._progress)
+        return CachedTokens(self._cache, self._data.samples, variants)
+
+    def __call__(self, basis: Basis, l2: float) -> HeldOut:
+        """Cross-validate a basis."""
+        recipe = self._recipe
+        name = json_digest(
+            {
+                "method": _METHOD,
+                "data": [*self._data.digests, self._data.digest],
+                "tokens": self._cache.digest,
+                "basis": to_json(basis),
+                "views": recipe.views,
+                "loss": repr(recipe.loss),
+                "l2": l2,
+                "seed": recipe.seed,
+            }
+        )
+        path = cache_dir() / "trials" / f"{name}.safetensors"
+        try:
+            return HeldOut.of(load(path.read_bytes()))
+        except (OSError, SafetensorError, KeyError):
+            pass
+        found = cross_validate(
+            self.tokens(basis),
+            self._data.masks,
+            loss=recipe.loss,
+            l2=l2,
+            parts=self._data.parts,
+            watch=_watch(self._progress),
+        )
+        with whole_file(path) as temporary:
+            temporary.write_bytes(save(found.tensors()))
+        return found
+
+
+def _solved(
+    tokens: CachedTokens, data: TrainingSet, found: Found, recipe: Recipe, progress: Progress
+) -> tuple[Fit, Curve]:
+    """Solve the full objective, beginning at the coarse one's optimum."""
+    objective = Objective(
+        tokens=tokens,
+        masks=data.masks,
+        loss=recipe.loss,
+        l2=found.trial.l2,
+        scale=found.held_out.scale,
+    )
+    rows: list[CurveRow] = []
+    last = time.perf_counter()
+
+    def watch(step: Step) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        row = CurveRow(
+            step=step.step + 1, loss=step.loss, gauge=max(step.decrement, 0.0), seconds=now - last
+        )
+        rows.append(row)
+        last = now
+        _watch(progress)(step)
+
+    (fit,) = [
+        minimise(objective, images, start=found.held_out.theta, watch=watch)
+        for images in progress.steps([range(len(tokens))], what="solving", total=1)
+    ]
+    progress.note(f"optimum: loss {fit.loss:.6f}, to fall at most {fit.decrement:.1g}")
+    return fit, Curve(step="Newton step", gauge="decrement", rows=tuple(rows))
+
+
+def _watch(progress: Progress) -> Callable[[Step], None]:
+    return lambda step: progress.measure(f"loss {step.loss:.5f}")
+
+
+def _selection(recipe: Recipe, found: Found, n_folds: int) -> str:
+    tried = len({trial.basis for trial in found.trials})
+    searched = [f"basis among {tried}"] if tried > 1 else []
+    searched += ["L2 weight"] if recipe.l2 is None else []
+    searched += ["upsampling"] if recipe.sharpen else []
+    if not searched:
+        return "given"
+    return (
+        f"{', '.join(searched)}: highest held-out measure in {n_folds}-fold cross-validation over "
+        "the training images"
+    )
