@@ -126,6 +126,7 @@ def _cholesky(hessian: Tensor) -> Tensor:
 
     That makes steps shorter and leaves the minimum where it is.
     """
+    factor: Tensor
     scale = hessian.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
     raised, ridge = hessian, 1e-9
     while True:
