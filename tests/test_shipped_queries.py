@@ -9,6 +9,7 @@ from retq_hub.backbone import Backbone
 from retq_hub.demo import QUERIES
 from retq_hub.embedded import REGISTRY
 from retq_hub.evaluation import evaluate
+from retq_hub.query import Query
 from retq_hub.validation import validate
 
 SPLITS = {
@@ -25,12 +26,28 @@ LEAST = {
 }
 """What a shipped query must reach on its test split."""
 
+FIRST = {
+    "idrid-disc": "c191fde92189d0f69699225690be00a97a9e74d4f4627efe25b6e9a74e1e4892",
+    "idrid-lesions": "53ab43132cf1df9cc2989a5c1014f8e5a53dc2200b9561bacf2c2b11ed37d9d8",
+    "rop-ridge": "c18cd3acf34e92a0fb1e3019fdd883b9e0ad0014f40b4f3d8dfdcf470c25de59",
+}
+"""Digests of the versions 1.0.0, which were published before there were tiles and calibration."""
+
 FOLDERS = sorted(path.parent for path in REGISTRY.glob("queries/*/*/retq.json"))
 
 
 def test_the_index_is_in_step() -> None:
     assert registry.index_findings(REGISTRY) == []
     assert set(QUERIES) <= {one.record.name for one in registry.entries()}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_first_versions_are_read_as_they_were_published(name: str) -> None:
+    manifest = artifact.read_manifest(REGISTRY / f"queries/{name}/1.0.0")
+    assert manifest.digest == FIRST[name]
+    assert manifest.basis.views is manifest.basis.pixels is None
+    assert manifest.head.guided is manifest.head.calibration is None
+    assert Query.from_pretrained(f"{name}@1.0.0").manifest == manifest
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: f"{path.parent.name}@{path.name}")

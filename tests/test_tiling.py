@@ -10,12 +10,12 @@ from torch import Tensor
 from retq_hub.errors import UsageError
 from retq_hub.tiling import PassKey, cut, stitch
 
-PLAIN_VIEWS = ("plain", "mirrored", "upended", "turned")
+PLACES = ("plain", "mirrored", "upended", "turned")
 PATCH = 4
 
 KEYS = [
     PassKey(16, tiles, norm=True, overlap_px=overlap, view=view)
-    for (tiles, overlap), view in product([(1, 0), (2, 0), (2, 4), (3, 8), (4, 4)], PLAIN_VIEWS)
+    for (tiles, overlap), view in product([(1, 0), (2, 0), (2, 4), (3, 8), (4, 4)], PLACES)
 ]
 
 

@@ -57,10 +57,14 @@ def test_training_writes_an_intact_artifact_that_reproduces(
     assert done.curve.rows[-1].gauge < 1e-8
 
 
-def test_the_same_data_gives_the_same_bytes(
-    spots: Dataset, registry_folder: Path, tmp_path: Path
+def test_the_same_data_gives_the_same_bytes_whatever_is_cached(
+    spots: Dataset, registry_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = run(spots, tmp_path / "a"), run(spots, tmp_path / "b")
+    first = run(spots, tmp_path / "a")
+    again = run(spots, tmp_path / "again")
+    assert again.manifest.digest == first.manifest.digest
+    monkeypatch.setenv("RETQ_CACHE", str(tmp_path / "another cache"))
+    second = run(spots, tmp_path / "b")
     assert first.manifest.digest == second.manifest.digest
     for name in (artifact.QUERY, artifact.GOLDEN, artifact.MANIFEST, artifact.CARD):
         assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
@@ -449,3 +453,36 @@ def test_every_calibration_marks_the_same_pixels(
     for kind in ("prior", "platt", "isotonic"):
         differ = np.mean([a != b for a, b in zip(masks[kind], masks["none"], strict=True)])
         assert differ < 1e-4, kind
+
+
+@pytest.mark.parametrize("damage", [0, 100, -1])
+def test_a_trial_that_was_cut_off_is_made_anew(
+    damage: int, spots: Dataset, registry_folder: Path, cache: Path, tmp_path: Path
+) -> None:
+    first = run(spots, tmp_path / "a", bases=(LAYOUT,), l2=1e-3)
+    (path,) = (cache / "trials").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:damage])
+    again = run(spots, tmp_path / "b", bases=(LAYOUT,), l2=1e-3)
+    assert again.manifest.digest == first.manifest.digest
+    assert path.read_bytes() == whole
+
+
+def test_the_papers_recipe_gives_an_intact_query_of_the_last_layer(
+    spots: Dataset, registry_folder: Path, tmp_path: Path
+) -> None:
+    done = run(spots, tmp_path / "q", kind="paper", epochs=2)
+    assert done.manifest.basis.layers == (2,)
+    assert done.manifest.head.thresholds == (0.5,)
+    assert done.manifest.training.recipe == "paper"
+    assert not Query.from_pretrained(done.folder).bias.any()
+    assert len(done.curve.rows) == 2
+    assert (done.folder / "training.csv").is_file()
+    assert validate(done.folder, replay=True).reproduces
+
+
+def test_the_papers_recipe_has_no_other_choices(
+    spots: Dataset, registry_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no other choices than seed and epochs"):
+        run(spots, tmp_path / "q", kind="paper", pixels=True)
