@@ -32,6 +32,7 @@ LEVELS = 200
 _BINS = 4000
 _SPAN = 20.0
 _KNOTS = 32
+_LEAST_SCALE = 0.01
 
 
 def overlap_curve(logits: Tensor, mask: Tensor, measure: str) -> Tensor:
@@ -123,7 +124,8 @@ def platt(counts: Counts) -> tuple[float, float]:
     """Fit scale and offset of the logits by logistic regression, Newton's method.
 
     Labels are drawn in by what one more pixel of each kind would change, so that the scale stays
-    finite where the logits tell marked from unmarked without a fault.
+    finite where the logits tell marked from unmarked without a fault. It stays positive where they
+    tell nothing, or the contrary: calibration never changes the order of pixels.
 
     Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
     """
@@ -140,6 +142,8 @@ def platt(counts: Counts) -> tuple[float, float]:
         theta -= step * min(1.0, 1 / max(1e-9, float(np.abs(step).max())))
         if np.abs(step).max() < 1e-9:
             break
+    if theta[0] < _LEAST_SCALE:
+        return _LEAST_SCALE, float(np.log((n_marked + 1) / (total - n_marked + 1)))
     return float(theta[0]), float(theta[1])
 
 

@@ -113,9 +113,24 @@ def test_platt_bears_masks_of_one_class_and_logits_without_fault(kind: str):
     mask = logits[0] > (-1 if kind == "faultless" else 1e9 if kind == "none" else -1e9)
     counts = Counts.of(logits, [mask])
     scale, offset = platt(counts)
-    assert -1e-6 < scale < 20
+    assert 0 < scale < 20
     assert abs(offset) < 20
     assert counts.error(scale * counts.logits + offset) < 0.02
+
+
+@pytest.mark.parametrize("method", ["platt", "prior", "isotonic"])
+def test_logits_that_tell_the_contrary_are_not_turned_round(method: str):
+    logits, masks = drawn(2)
+    counts = Counts.of([-one for one in logits], masks)
+    share = float(torch.stack(masks).float().mean())
+    found = calibrate(head(0.3), [counts], method).calibration
+    assert found is not None
+    rising = heads.calibrate(found, torch.linspace(-20, 20, 100).view(1, 10, 10)).ravel()
+    assert (rising.diff() >= 0).all()
+    if method != "isotonic":
+        assert found.scale is not None and found.scale[0] > 0
+    if method != "prior":
+        assert rising.sigmoid().mean() == pytest.approx(share, abs=0.05)
 
 
 def test_isotonic_is_sklearns_on_the_counts():
