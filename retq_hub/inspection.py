@@ -88,7 +88,8 @@ def shape_findings(
     if g and size % g and not (manifest.basis.pixels and g == SIDE):
         what = f"{size} pixels do not make a grid of {g} x {g}"
         yield Finding(where=f"{MANIFEST}/basis", what=what)
-    if (D - (N_CHANNELS if manifest.basis.pixels else 0)) % len(manifest.basis.layers):
+    from_layers = D - (N_CHANNELS if manifest.basis.pixels else 0)
+    if from_layers <= 0 or from_layers % len(manifest.basis.layers):
         what = f"{D} floats cannot come from {len(manifest.basis.layers)} layers of one width"
         yield Finding(where="query", what=what)
 

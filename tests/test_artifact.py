@@ -88,6 +88,9 @@ def with_value(name: str, value: float) -> Callable[[Path], None]:
 
 F32, I32 = np.float32, np.int32
 HEAD = {"activation": "sigmoid", "threshold_choice": "given"}
+PLATT = {"method": "platt", "ece": [0], "ece_before": [0], "scale": [1], "offset": [0]}
+ISOTONIC = {"method": "isotonic", "ece": [0], "ece_before": [0]}
+FALLING_KNOTS = [[0, 0], [2, 1], [1, 2]]
 DISC = {"name": "disc", "label": "disc"}
 
 TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -137,6 +140,37 @@ TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
         "3 layers",
     ),
     "threshold too many": (edited(head=HEAD | {"thresholds": [0.5, 0.5]}), "2 thresholds"),
+    "calibration of another number of targets": (
+        edited(head=HEAD | {"thresholds": [0.5], "calibration": PLATT | {"offset": [0, 0]}}),
+        "calibration/offset",
+    ),
+    "knots that do not rise": (
+        edited(
+            head=HEAD | {"thresholds": [0.5], "calibration": ISOTONIC | {"knots": [FALLING_KNOTS]}}
+        ),
+        "does not rise",
+    ),
+    "knots of two targets": (
+        edited(
+            head=HEAD
+            | {"thresholds": [0.5], "calibration": ISOTONIC | {"knots": [[[0, 0], [1, 1]]] * 2}}
+        ),
+        "calibration/knots",
+    ),
+    "tiles that do not make the grid": (
+        edited(basis={"norm": True, "passes": [{"size_px": 16, "tiles": 2, "layers": [1, 2]}]}),
+        "32 pixels do not make a grid of 3 x 3",
+    ),
+    "pixels in a vector that is too short": (
+        edited(
+            basis={
+                "norm": True,
+                "passes": [{"size_px": 42, "tiles": 1, "layers": [1, 2, 3]}],
+                "pixels": "retq-pixels-1",
+            }
+        ),
+        "query",
+    ),
     "target name twice": (edited(targets=[DISC, DISC]), "twice"),
 }
 
