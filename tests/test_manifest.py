@@ -10,9 +10,15 @@ from retq_hub.embedded import REGISTRY, SCHEMAS
 from retq_hub.manifest import (
     BackboneSpec,
     Basis,
+    Calibration,
+    FileDigest,
+    Guided,
+    Head,
     Pass,
     QueryManifest,
     Record,
+    Training,
+    Trial,
     from_json,
     to_json,
 )
@@ -26,7 +32,54 @@ CHANGES = {
     "citation": None,
     "metrics": (),
     "basis": Basis(passes=(Pass(size_px=42, tiles=1, layers=(3, 7)),), norm=True),
+    "head": replace(manifest().head, guided=Guided(size_px=392, radius_px=2, epsilon=1e-3)),
 }
+
+EVERYTHING = manifest(
+    basis=Basis(
+        passes=(Pass(size_px=42, tiles=2, layers=(3, 7), overlap_px=14),),
+        norm=True,
+        views=("plain", "mirrored"),
+        pixels="retq-pixels-1",
+    ),
+    head=Head(
+        activation="softmax",
+        thresholds=(0.5,),
+        threshold_choice="given",
+        guided=Guided(size_px=392, radius_px=2, epsilon=1e-3),
+        calibration=Calibration(
+            method="prior",
+            ece=(0.01,),
+            ece_before=(0.1,),
+            scale=(1.5,),
+            offset=(-0.5,),
+            shift=(0.25,),
+        ),
+    ),
+    training=replace(
+        manifest().training,
+        measure="iou",
+        views=("plain", "mirrored"),
+        trials=(
+            Trial(
+                basis="2x2:3,7",
+                floats=8,
+                l2=1e-3,
+                measure=0.5,
+                thresholds=(0.3,),
+                loss=0.1,
+                guided=Guided(size_px=392, radius_px=2, epsilon=1e-3),
+            ),
+        ),
+        backbone_passes=8,
+    ),
+)
+"""Has every member that tiles, views, pixels and heads brought, but knots."""
+
+KNOTS = Calibration(
+    method="isotonic", ece=(0.01,), ece_before=(0.1,), knots=(((-1.0, -2.0), (1.0, 3.0)),)
+)
+WITH_KNOTS = replace(EVERYTHING, head=replace(EVERYTHING.head, calibration=KNOTS))
 
 
 def members(name: str, *path: str) -> set[str]:
@@ -36,10 +89,19 @@ def members(name: str, *path: str) -> set[str]:
     return set(document["properties"])
 
 
-@pytest.mark.parametrize("whole", [manifest(), manifest(targets=2, citation=None, metrics=())])
+@pytest.mark.parametrize(
+    "whole", [manifest(), manifest(targets=2, citation=None, metrics=()), EVERYTHING, WITH_KNOTS]
+)
 def test_a_manifest_survives_the_way_through_json_text(whole: QueryManifest):
     document = json.loads(json.dumps(to_json(whole)))
     assert from_json(document, QueryManifest) == whole
+
+
+@pytest.mark.parametrize("whole", [EVERYTHING, WITH_KNOTS], ids=["lines", "knots"])
+def test_every_member_passes_the_schema(whole: QueryManifest):
+    file = FileDigest(sha256="e" * 64, size=1)
+    files = {"query.safetensors": file, "golden.safetensors": file}
+    assert schema.findings(to_json(replace(whole, files=files)), schema.QUERY) == []
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
@@ -56,6 +118,13 @@ def test_a_backbone_spec_survives_the_way_through_json(path):
         (QueryManifest, "query-1", ()),
         (BackboneSpec, "backbone-1", ()),
         (Record, "index-1", ("properties", "records", "items")),
+        (Basis, "query-1", ("properties", "basis")),
+        (Pass, "query-1", ("properties", "basis", "properties", "passes", "items")),
+        (Head, "query-1", ("properties", "head")),
+        (Calibration, "query-1", ("properties", "head", "properties", "calibration")),
+        (Guided, "query-1", ("$defs", "guided")),
+        (Training, "query-1", ("properties", "training")),
+        (Trial, "query-1", ("properties", "training", "properties", "trials", "items")),
     ],
 )
 def test_data_class_and_schema_have_the_same_members(cls, name: str, path: tuple[str, ...]):
