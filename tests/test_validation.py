@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save
 from retq_hub import artifact
 from retq_hub.digest import bytes_digest
 from retq_hub.errors import NotFoundError
+from retq_hub.manifest import Basis, Pass
 from retq_hub.validation import validate
 
 
@@ -78,3 +79,33 @@ def test_a_backbone_that_no_registry_knows_is_worth_a_note(
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"has no retq\.json"):
         validate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "basis",
+    [
+        Basis(passes=(Pass(size_px=64, tiles=3, layers=(1,), overlap_px=16),), norm=True),
+        Basis(
+            passes=(Pass(size_px=64, tiles=1, layers=(1,)),), norm=True, views=("plain", "turned")
+        ),
+        Basis(
+            passes=(
+                Pass(size_px=32, tiles=2, layers=(0,)),
+                Pass(size_px=64, tiles=1, layers=(2, 1)),
+            ),
+            norm=False,
+            pixels="retq-pixels-1",
+        ),
+    ],
+    ids=["tiles", "views", "pixels"],
+)
+def test_every_kind_of_basis_reproduces(
+    basis: Basis,
+    tmp_path: Path,
+    cache: Path,
+    registry_folder: Path,
+    make_query: Callable[..., Path],
+) -> None:
+    folder = make_query(tmp_path / "query", basis=basis, targets=2)
+    verdict = validate(folder, replay=True)
+    assert verdict.ok and verdict.reproduces, verdict.findings
