@@ -112,7 +112,7 @@ class Counts:
 
         Source: Naeini, Cooper, Hauskrecht, Obtaining Well Calibrated Probabilities, 2015.
         """
-        p = 1 / (1 + np.exp(-calibrated))
+        p = _sigmoid(calibrated)
         group = np.minimum((p * bins).astype(int), bins - 1)
         total = np.bincount(group, self.all, bins)
         distance = np.bincount(group, self.all * p, bins) - np.bincount(group, self.marked, bins)
@@ -122,14 +122,19 @@ class Counts:
 def platt(counts: Counts) -> tuple[float, float]:
     """Fit scale and offset of the logits by logistic regression, Newton's method.
 
+    Labels are drawn in by what one more pixel of each kind would change, so that the scale stays
+    finite where the logits tell marked from unmarked without a fault.
+
     Source: Platt, Probabilistic Outputs for Support Vector Machines, 1999.
     """
-    z, total = counts.logits, counts.all.sum()
+    z, total, n_marked = counts.logits, counts.all.sum(), counts.marked.sum()
+    high, low = (n_marked + 1) / (n_marked + 2), 1 / (total - n_marked + 2)
+    labels = counts.marked * high + (counts.all - counts.marked) * low
     features = np.stack([z, np.ones_like(z)])
     theta = np.array([1.0, 0.0])
     for _ in range(50):
-        p = 1 / (1 + np.exp(-theta @ features))
-        slope = features @ (counts.all * p - counts.marked) / total
+        p = _sigmoid(theta @ features)
+        slope = features @ (counts.all * p - labels) / total
         weights = counts.all * p * (1 - p) / total
         step = np.linalg.solve((features * weights) @ features.T + 1e-9 * np.eye(2), slope)
         theta -= step * min(1.0, 1 / max(1e-9, float(np.abs(step).max())))
@@ -210,8 +215,12 @@ def calibrate(head: Head, counts: Sequence[Counts], method: str) -> Head:
 
 
 def _moved(head: Head, calibration: Calibration, cuts: Sequence[float]) -> Head:
-    thresholds = (1 / (1 + np.exp(-np.clip(cut, -13, 13))) for cut in cuts)
+    thresholds = _sigmoid(np.clip(cuts, -13, 13)).tolist()
     return replace(head, calibration=calibration, thresholds=_rounded(thresholds))
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((1 + np.tanh(logits / 2)) / 2)
 
 
 def _rounded(values: Iterable[float]) -> tuple[float, ...]:

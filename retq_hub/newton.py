@@ -101,7 +101,7 @@ class _Metric:
     """The inverse of a Hessian, corrected by pairs of steps and differences of slopes."""
 
     def __init__(self, hessian: Tensor) -> None:
-        self._factor = torch.linalg.cholesky(hessian)
+        self._factor = _cholesky(hessian)
         self.pairs: list[tuple[Tensor, Tensor]] = []
 
     def learn(self, step: Tensor, difference: Tensor) -> None:
@@ -119,6 +119,21 @@ class _Metric:
         for (step, difference), weight in zip(self.pairs, reversed(weights), strict=True):
             found += step * (weight - (difference * found).sum() / (step * difference).sum())
         return found
+
+
+def _cholesky(hessian: Tensor) -> Tensor:
+    """Factor an estimate; where channels depend on each other, raise its diagonal until it works.
+
+    That makes steps shorter and leaves the minimum where it is.
+    """
+    scale = hessian.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
+    raised, ridge = hessian, 1e-9
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(raised)
+        if not failed.any():
+            return factor
+        raised = hessian + ridge * scale * torch.eye(hessian.shape[-1], dtype=hessian.dtype)
+        ridge *= 10
 
 
 def _line_search(

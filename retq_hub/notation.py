@@ -13,7 +13,7 @@ from retq_hub.manifest import Basis, Head, Pass
 
 __all__ = ["meaning", "parse", "upsampling", "width", "written"]
 
-_PASS = re.compile(r"(\d{1,2})x(\d{1,2})(?:@(\d{1,4}))?(?:/(\d{1,4}))?:(\d{1,3}(?:,\d{1,3})*)")
+_PASS = re.compile(r"(\d{1,2})x(\d{1,2})(?:@([1-9]\d{0,3}))?(?:/(\d{1,4}))?:(\d{1,3}(?:,\d{1,3})*)")
 
 
 def parse(text: str, *, size_px: int, views: tuple[str, ...] | None = None) -> Basis:

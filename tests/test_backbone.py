@@ -39,7 +39,7 @@ def test_bases_are_merged_into_the_fewest_passes():
 
 def test_tokens_are_concatenated_in_the_order_of_the_basis(tiny, image):
     tokens, _ = tiny.backbone.tokens(image, {HOME: (0, 2)})
-    both = assemble(tokens, basis(2, 0))
+    (both,) = assemble(tokens, basis(2, 0))
     assert both.shape == (16, 64)
     assert torch.equal(both, torch.cat([tokens[HOME, 2], tokens[HOME, 0]], dim=1))
 
@@ -67,9 +67,47 @@ def test_the_embedding_comes_from_the_specs_own_size_whatever_queries_read(tiny,
     assert torch.equal(embedding, expected)
 
 
-def test_tiles_are_refused_rather_than_ignored(tiny, image):
-    with pytest.raises(UsageError, match="tiles 2 x 2 are not supported"):
-        tiny.backbone.tokens(image, {PassKey(64, 2, norm=True): (1,)})
+def test_each_pass_is_a_block_and_views_are_averaged(tiny, image):
+    tiled = Pass(size_px=64, tiles=2, layers=(1,), overlap_px=16)
+    home = Pass(size_px=64, tiles=1, layers=(0, 2))
+    both = Basis(passes=(tiled, home), norm=True, views=("plain", "mirrored"))
+    assert plan([both]) == {
+        PassKey(64, tiles, norm=True, overlap_px=overlap, view=view): layers
+        for tiles, overlap, layers in ((2, 16, (1,)), (1, 0, (0, 2)))
+        for view in ("plain", "mirrored")
+    }
+    tokens, _ = tiny.backbone.tokens(image, plan([both]))
+    blocks = assemble(tokens, both)
+    assert [tuple(block.shape) for block in blocks] == [(49, 32), (16, 64)]
+    views = [tokens[PassKey(64, 2, True, overlap_px=16, view=view), 1] for view in both.views]
+    torch.testing.assert_close(blocks[0], (views[0] + views[1]) / 2)
+    assert not torch.equal(views[0], views[1])
+
+
+def test_tiles_are_what_the_backbone_says_of_each_cutout(tiny, image):
+    key = PassKey(64, 2, norm=True)
+    tokens, _ = tiny.backbone.tokens(image, {key: (2,)})
+    square = image.resize((128, 128), Image.Resampling.BICUBIC)
+    whole = tokens[key, 2].view(8, 8, 32)
+    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        cutout = square.crop((64 * right, 64 * down, 64 * right + 64, 64 * down + 64))
+        alone, _ = tiny.backbone.tokens(cutout, {HOME: (2,)})
+        part = whole[4 * down : 4 * down + 4, 4 * right : 4 * right + 4].reshape(16, 32)
+        torch.testing.assert_close(part, alone[HOME, 2], atol=1e-5, rtol=1e-5)
+
+
+def test_the_embedding_is_that_of_the_uncut_image(tiny, image):
+    _, expected = tiny.backbone.tokens(image, {HOME: (2,)}, embed=True)
+    plans = ({PassKey(64, 2, norm=True): (1,)}, {PassKey(64, 1, True, view="mirrored"): (1,)})
+    for one in plans:
+        _, embedding = tiny.backbone.tokens(image, one, embed=True)
+        assert torch.equal(embedding, expected)
+
+
+@pytest.mark.parametrize("key", [PassKey(60, 1, True), PassKey(64, 2, True, overlap_px=8)], ids=str)
+def test_passes_off_the_patches_are_refused(tiny, image, key):
+    with pytest.raises(UsageError, match="no multiples of the backbone's patch, 16"):
+        tiny.backbone.tokens(image, {key: (1,)})
 
 
 def test_a_spec_on_disk_is_loaded_with_its_weights(tiny, cache):

@@ -104,7 +104,11 @@ def test_train_evaluate_segment_from_a_csv(retq: Run, tmp_path: Path) -> None:
     table = make_csv(tmp_path / "data")
     own = ("--csv", table, "--target", "spot")
     done = retq("train", *own, "--backbone", "tiny-vit", "-o", "spot", "--json")
-    assert json.loads(done.stdout)["name"] == "spot"
+    trained = json.loads(done.stdout)
+    assert trained["name"] == "spot"
+    assert trained["head"]["thresholds"] == [0.5]
+    assert trained["head"]["calibration"]["method"] == "prior"
+    assert [one["basis"] for one in trained["trials"]][:3] == ["1x1:0", "1x1:1", "1x1:2"]
     assert "held-out Dice" in done.stderr
     document = json.loads(retq("evaluate", "./spot", *own, "--record", "--json").stdout)
     assert schema.findings(document, schema.EVALUATION) == []
@@ -129,6 +133,9 @@ def test_train_evaluate_segment_from_a_csv(retq: Run, tmp_path: Path) -> None:
     assert "0 segmented, 8 done before, 0 failed" in again.stdout
 
 
+SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vit", "-o", "q")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -146,13 +153,18 @@ def test_train_evaluate_segment_from_a_csv(retq: Run, tmp_path: Path) -> None:
         (("train", "--dataset", "drive", "--data", ".", "--target", "x", "-o", "q"), 2, "hvdropdb"),
         (("train", "--dataset", "idrid", "--data", ".", "--target", "cup", "-o", "q"), 2, "disc"),
         (("train", "--dataset", "idrid", "--data", ".", "--target", "disc", "-o", "q"), 6, "IDRiD"),
+        (("train", *SPOTS, "--basis", "2x3:1"), 2, "'2x3:1' is no pass"),
+        (("train", *SPOTS, "--views", "plain,sideways"), 2, "there are plain, mirrored"),
+        (("train", *SPOTS, "--loss", "dice", "--positive-weight", "2"), 2, "leave it out"),
         (("segment", "nothing.png", "-q", "tiny-disc", "-o", "out"), 3, "there is no image"),
         (("segment", "--nonsense"), 2, "No such option"),
     ],
 )
 def test_mistakes_get_one_line_and_their_exit_code(
-    arguments: tuple[str, ...], code: int, words: str, retq: Run
+    arguments: tuple[str, ...], code: int, words: str, retq: Run, tmp_path: Path
 ) -> None:
+    if "../data/eyes.csv" in arguments:
+        make_csv(tmp_path / "data", 3, n_test=1)
     done = retq(*arguments, code=code)
     assert words in last_line(done)
     if code != 2 or "option" not in words:
@@ -245,7 +257,7 @@ def test_own_images_by_folders(retq: Run, tmp_path: Path) -> None:
     images, masks = make_folders(tmp_path / "data", 6)
     done = retq(
         "train", "--images", images, "--masks", masks, "--target", "bright spot",
-        "--backbone", "tiny-vit", "--layers", "0,2", "--l2", "0.001", "-o", "spot",
+        "--backbone", "tiny-vit", "--basis", "0,2", "--l2", "0.001", "-o", "spot",
     )  # fmt: skip
     assert done.stdout.strip() == "spot"
     (masks / "eye3_spot.png").unlink()
@@ -254,3 +266,24 @@ def test_own_images_by_folders(retq: Run, tmp_path: Path) -> None:
         retq("train", "--images", images, "--masks", masks, "--target", "x", "-o", "q", code=6)
     )
     assert "images without a mask (eye3)" in line and "masks without an image (stranger" in line
+
+
+def test_train_takes_every_option(retq: Run, tmp_path: Path) -> None:
+    table = make_csv(tmp_path / "data", 6, n_test=0)
+    done = retq(
+        "train", "--csv", table, "--target", "spot", "--backbone", "tiny-vit", "-o", "spot",
+        "--basis", "2x2/16:1 + 1x1:2", "--basis", "2", "--l2", "0.01", "--flips", "--sharpen",
+        "--views", "plain, mirrored", "--positive-weight", "3", "--measure", "iou",
+        "--calibration", "isotonic", "--seed", "4", "--json",
+    )  # fmt: skip
+    trained = json.loads(done.stdout)
+    assert {one["basis"].partition(" (")[0] for one in trained["trials"]} == {
+        "2x2/16:1 + 1x1:2", "1x1:2",
+    }  # fmt: skip
+    assert trained["head"]["calibration"]["method"] == "isotonic"
+    manifest = artifact.read_manifest(tmp_path / "here/spot")
+    assert (manifest.training.measure, manifest.training.seed) == ("iou", 4)
+    assert manifest.training.views == ("plain", "mirrored")
+    assert "positives x 3" in manifest.training.loss
+    assert json.loads(retq("validate", "./spot", "--replay", "--json").stdout)["reproduces"]
+    assert "not a medical device" in retq("info", "./spot").stdout

@@ -3,23 +3,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import Held, Problem, make_problem
 
-from retq_hub.crossval import Trial, assess, choose_layers, coarse_fit, folds
-from retq_hub.fit import Objective, minimise, standardise
-from retq_hub.metrics import dice_iou
+from retq_hub.crossval import coarse, cross_validate, folds, solve
+from retq_hub.fit import Objective, moments
+from retq_hub.losses import CrossEntropy, SoftDice
+from retq_hub.newton import minimise
 
 DIGESTS = st.lists(st.text("0123456789abcdef", min_size=4, max_size=4), unique=True, min_size=1)
-
-
-def problem(n: int = 7, g: int = 4, D: int = 3, S: int = 20):
-    generator = torch.Generator().manual_seed(3)
-    tokens = 2 * torch.randn(n, g * g, D, generator=generator) + 1
-    hidden = F.interpolate(tokens.sum(2).view(n, 1, g, g), (S, S), mode="bilinear")[:, 0]
-    return tokens, hidden + 2 * torch.randn(n, S, S, generator=generator) > 5
-
-
-def trial(layers: tuple[int, ...], dice: float) -> Trial:
-    return Trial(layers=layers, dice=dice, threshold=0.5, l2=1e-3, loss=0.1)
 
 
 @given(DIGESTS, st.integers(1, 7), st.integers(0, 3))
@@ -45,73 +36,125 @@ def test_another_seed_deals_otherwise():
     assert folds(digests, seed=0) != folds(digests, seed=1)
 
 
-def test_a_trial_is_what_plain_cross_validation_finds():
-    tokens, masks = problem()
-    parts = folds([str(n) for n in range(7)], seed=0, count=3)
-    found = assess(tokens, masks, l2=1e-2, parts=parts, layers=(3,))
-    assert (found.layers, found.l2) == ((3,), 1e-2)
+@given(DIGESTS, st.integers(2, 6), st.data())
+def test_images_with_the_target_are_spread_evenly(digests: list[str], count: int, data):
+    strata = data.draw(st.lists(st.integers(0, 2), min_size=len(digests), max_size=len(digests)))
+    parts = folds(digests, seed=0, count=count, strata=strata)
+    for level in (1, 2):
+        having = [sum(strata[image] >= level for image in part) for part in parts]
+        assert max(having) - min(having) <= 1
 
-    standard, _ = standardise(tokens)
-    soft = F.interpolate(masks[:, None].float(), (16, 16), mode="area")[:, 0]
-    objective = Objective(tokens=standard, masks=soft, l2=1e-2)
-    dice, loss = [], 0.0
+
+def test_copies_of_an_image_stay_together():
+    parts = folds(["a", "b", "a", "c", "d", "b"], seed=0, count=4)
+    assert [0, 2] in parts
+    assert [1, 5] in parts
+
+
+def test_two_images_with_the_target_among_many_are_never_held_out_together():
+    digests = [f"{number:04x}" for number in range(20)]
+    for seed in range(10):
+        strata = [int(number in (3, 11)) for number in range(20)]
+        parts = folds(digests, seed=seed, strata=strata)
+        assert not any({3, 11} <= set(part) for part in parts)
+
+
+PROBLEMS = {
+    "one block": make_problem(n=7),
+    "two blocks, two targets": make_problem(
+        n=6, grids=(4, 2), widths=(3, 4), targets=2, size=16, seed=2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_each_fold_is_fitted_as_if_from_scratch(name: str):
+    problem = PROBLEMS[name]
+    n = len(problem.masks)
+    parts = folds([str(number) for number in range(n)], seed=0, count=3)
+    found = cross_validate(problem.source, problem.masks, loss=CrossEntropy(), l2=1e-2, parts=parts)
+
+    objective = problem.objective(l2=1e-2)
+    loss = 0.0
     for part in parts:
-        theta = minimise(objective, [n for n in range(7) if n not in part]).theta
+        theta = minimise(objective, [image for image in range(n) if image not in part]).theta
         for image in part:
-            grid = (standard[image].double() @ theta[:-1] + theta[-1]).view(1, 1, 4, 4)
-            likely = F.interpolate(grid, (20, 20), mode="bilinear")[0, 0].sigmoid()
-            mask = masks[image].numpy()
-            levels = [level / 200 for level in range(1, 200)]
-            dice.append([dice_iou((likely >= level).numpy(), mask)[0] for level in levels])
-            small = F.interpolate(grid, (16, 16), mode="bilinear")[0, 0]
-            loss += float(F.binary_cross_entropy_with_logits(small, soft[image].double())) / 7
-    mean = torch.tensor(dice).mean(0)
-    assert found.dice == pytest.approx(float(mean.max()), abs=5e-3)
-    assert float(mean[round(found.threshold * 200) - 1]) == pytest.approx(found.dice, abs=5e-3)
+            grid = objective.grid_logits(theta, image)
+            torch.testing.assert_close(found.grids[image], grid, atol=1e-2, rtol=1e-2)
+            size = problem.masks.shape[-1]
+            logits = F.interpolate(grid[None], (size, size), mode="bilinear")[0]
+            mask = problem.masks[image].float()
+            each = F.binary_cross_entropy_with_logits(logits, mask, reduction="none")
+            loss += float(each.mean((1, 2)).sum()) / n
     assert found.loss == pytest.approx(loss, abs=1e-4)
-    assert 0 < found.threshold < 1
+    optimum = minimise(objective, range(n)).theta
+    torch.testing.assert_close(found.theta, optimum, atol=1e-2, rtol=1e-2)
+
+
+def test_the_masks_of_held_out_images_are_not_learned_from():
+    problem = PROBLEMS["one block"]
+    other = problem.masks.clone()
+    other[2] = ~other[2]
+    parts = [[2], [0, 1, 3], [4, 5, 6]]
+    one, two = (
+        cross_validate(problem.source, masks, loss=CrossEntropy(), l2=1e-2, parts=parts)
+        for masks in (problem.masks, other)
+    )
+    torch.testing.assert_close(one.grids[2], two.grids[2], atol=1e-2, rtol=1e-2)
+    assert (one.grids[4] - two.grids[4]).abs().max() > 0.05
+
+
+def test_views_of_a_held_out_image_are_held_out_and_judged_in_the_first():
+    problem = PROBLEMS["one block"]
+    (tokens,) = problem.blocks
+    noise = 0.3 * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(5))
+    source = Held(torch.cat([tokens, tokens + noise]))
+    parts = folds([str(number) for number in range(7)], seed=0, count=3)
+    found = cross_validate(source, problem.masks, loss=CrossEntropy(), l2=1e-2, parts=parts)
+    assert len(found.grids) == 7
+    objective = Objective(
+        tokens=source, masks=problem.masks, loss=CrossEntropy(), l2=1e-2, scale=moments(source)
+    )
+    for part in parts:
+        rest = [image for image in range(14) if image % 7 not in part]
+        theta = minimise(objective, rest).theta
+        for image in part:
+            expected = objective.grid_logits(theta, image)
+            torch.testing.assert_close(found.grids[image], expected, atol=1e-2, rtol=1e-2)
 
 
 def test_images_without_the_target_are_borne():
-    tokens, masks = problem()
-    masks[:] = False
-    found = assess(tokens, masks, l2=1e-2, parts=folds("abcdefg", seed=0), layers=(0,))
-    assert found.dice == 1
-    assert 0 < found.threshold < 1
-
-
-def test_a_trial_is_the_same_each_time():
-    tokens, masks = problem()
+    problem = PROBLEMS["one block"]
+    masks = torch.zeros_like(problem.masks)
     parts = folds("abcdefg", seed=0)
-    one, other = (assess(tokens, masks, l2=1e-2, parts=parts, layers=(1,)) for _ in range(2))
-    assert one == other
+    found = cross_validate(problem.source, masks, loss=CrossEntropy(), l2=1e-2, parts=parts)
+    assert all(bool((grid < -5).all()) for grid in found.grids)
+
+
+def test_it_is_the_same_each_time():
+    problem = PROBLEMS["two blocks, two targets"]
+    parts = folds("abcdef", seed=0)
+    one, other = (
+        cross_validate(problem.source, problem.masks, loss=SoftDice(), l2=1e-2, parts=parts)
+        for _ in range(2)
+    )
+    assert one.loss == other.loss
+    assert all(torch.equal(*pair) for pair in zip(one.grids, other.grids, strict=True))
+
+
+def test_coarse_masks_are_shares_of_area():
+    masks = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)) > 0.7
+    small = coarse(masks, (28,))
+    expected = masks.float().view(2, 3, 112, 2, 112, 2).mean((3, 5))
+    torch.testing.assert_close(small, expected)
+    assert coarse(masks, (28, 98)).shape[-1] == 196
+    assert coarse(masks, (120,)) is masks
+    assert coarse(masks[..., :100, :100], (4,)).shape[-1] == 100
 
 
 def test_a_coarse_fit_is_close_to_the_full_one():
-    tokens, masks = problem()
-    standard, _ = standardise(tokens)
-    objective, coarse = coarse_fit(standard, masks, 1e-2)
-    full = minimise(Objective(tokens=standard, masks=masks, l2=1e-2), range(7))
-    assert objective.n == 7
-    torch.testing.assert_close(coarse.theta, full.theta, atol=0.1, rtol=0.1)
-
-
-def test_layers_are_added_greedily_and_the_best_combination_wins():
-    table = {(1,): 0.5, (3,): 0.7, (5,): 0.6, (1, 3): 0.8, (3, 5): 0.75, (1, 3, 5): 0.78}
-    asked = []
-
-    def look_up(layers: tuple[int, ...]) -> Trial:
-        asked.append(layers)
-        return trial(layers, table[layers])
-
-    choice = choose_layers([1, 3, 5], 3, look_up)
-    assert choice.best == trial((1, 3), 0.8)
-    assert asked == [(1,), (3,), (5,), (1, 3), (3, 5), (1, 3, 5)]
-    assert [one.layers for one in choice.trials] == asked
-
-
-@pytest.mark.parametrize(("max_layers", "expected"), [(1, [(4,), (2,)]), (9, [(4,), (2,), (2, 4)])])
-def test_no_more_layers_are_combined_than_wanted(max_layers: int, expected: list[tuple[int, ...]]):
-    choice = choose_layers([4, 2], max_layers, lambda layers: trial(layers, 0.5))
-    assert [one.layers for one in choice.trials] == expected
-    assert choice.best.layers == (4,)
+    problem = make_problem(n=3, grids=(6,), widths=(3,), size=224)
+    small = Problem(problem.blocks, coarse(problem.masks, (6,)))
+    assert small.masks.shape[-1] == 112
+    one, other = (solve(each.objective(), range(3)).theta for each in (problem, small))
+    torch.testing.assert_close(one, other, atol=0.02, rtol=0.02)

@@ -1,18 +1,18 @@
 import pytest
 import torch
-from test_fit import problem
+from problems import Problem, make_problem, plain
 from torch import Tensor
 
 from retq_hub.descent import Descent
-from retq_hub.fit import Objective, minimise
+from retq_hub.newton import minimise
 
 
 def given(targets: int = 1) -> tuple[Tensor, Tensor]:
     """Tokens whose first channel is 1, which stands for a bias, and masks that depend on them."""
-    parts = [problem(n=4, g=3, D=4, S=10, seed=seed) for seed in range(targets)]
-    tokens = parts[0]["tokens"]
+    problem = make_problem(targets=targets, size=10)
+    (tokens,) = problem.blocks
     tokens[:, :, 0] = 1
-    return tokens, torch.stack([part["masks"].float() for part in parts], dim=1)
+    return tokens, problem.masks.float()
 
 
 def go(descent: Descent, tokens: Tensor, masks: Tensor, steps: int, rate: float) -> float:
@@ -26,7 +26,8 @@ def test_it_comes_down_to_the_convex_optimum() -> None:
     assert first == pytest.approx(0.6931472, abs=1e-6)
     loss = go(descent, tokens, masks, 300, 5e-2)
     # The optimum has a bias of its own; a constant channel makes up for it here.
-    best = minimise(Objective(tokens=tokens, masks=masks[:, 0], l2=1e-9), range(4)).loss
+    objective = Problem((tokens,), masks).objective(l2=1e-9, scale=plain(4))
+    best = minimise(objective, range(4)).loss
     assert best - 1e-6 <= loss <= best + 1e-4
 
 

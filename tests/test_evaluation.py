@@ -20,7 +20,8 @@ from retq_hub.images import area_mask, decode, read_mask
 from retq_hub.metrics import METRICS
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
-from retq_hub.training import Recipe, train
+from retq_hub.recipe import Recipe
+from retq_hub.training import train
 
 
 def opened(folder: Path) -> tuple[Dataset, Dataset]:
@@ -40,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, registry_template: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RETQ_CACHE", str(root / "cache"))
         patch.setenv("RETQ_REGISTRY", str(registry_template))
-        recipe, backbone = Recipe(layers=(1,), l2=1e-3), LazyBackbone("tiny-vit")
+        recipe, backbone = Recipe(bases=("1",), l2=1e-3), LazyBackbone("tiny-vit")
         dataset = opened(root / "data")[0]
         train(dataset, root / "spot", name="spot", recipe=recipe, backbone=backbone)
     return root
@@ -72,9 +73,12 @@ def test_figures_equal_a_naive_computation_from_the_pipeline(
     _, test, folder = spots
     found = evaluate(folder, test)
     pipe = Pipeline.from_pretrained([folder])
+    calibration = artifact.read_manifest(folder).head.calibration
+    assert calibration is not None
     for sample, image in zip(test.samples, found.images, strict=True):
         logits = torch.from_numpy(pipe(sample.image)["spot"].logits)
         big = F.interpolate(logits[None], (EVALUATION_PX, EVALUATION_PX), mode="bilinear")[0, 0]
+        big = calibration.scale[0] * big + calibration.offset[0]
         mask = area_mask(read_mask(sample.masks[0]), EVALUATION_PX)
         marked = big.sigmoid().numpy() > found.threshold
         dice = 2 * (marked & mask).sum() / (marked.sum() + mask.sum())
@@ -233,7 +237,7 @@ def test_a_query_against_itself_is_a_tie_and_against_another_is_not(
     spots: tuple[Dataset, Dataset, Path], tmp_path: Path
 ) -> None:
     training, test, folder = spots
-    recipe, backbone = Recipe(layers=(1,), l2=10.0), LazyBackbone("tiny-vit")
+    recipe, backbone = Recipe(bases=("1",), l2=10.0), LazyBackbone("tiny-vit")
     weak = train(training, tmp_path / "weak", name="weak", recipe=recipe, backbone=backbone)
     same = evaluate(folder, test, against=folder).against
     assert same is not None

@@ -1,5 +1,6 @@
 """The token cache: computed once, whole or made anew, equal to the direct tokens."""
 
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file, save
+from support_core import assert_clear
 from tiny import Tiny
 
 from retq_hub.backbone import LazyBackbone, assemble, plan
+from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import file_digest
-from retq_hub.errors import ImageError, RetqError
-from retq_hub.features import TokenCache
+from retq_hub.errors import ImageError, IntegrityError, RetqError
+from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.images import decode
 from retq_hub.manifest import Basis, Pass
+from retq_hub.probe import probe_image
 from retq_hub.progress import Silent
 
 
@@ -28,8 +32,20 @@ class Picture:
         return file_digest(self.image)
 
 
-def basis(*layers: int, size_px: int = 64) -> Basis:
-    return Basis(passes=(Pass(size_px=size_px, tiles=1, layers=layers),), norm=True)
+def basis(*layers: int, size_px: int = 64, tiles: int = 1, **members: object) -> Basis:
+    one = Pass(size_px=size_px, tiles=tiles, layers=layers)
+    return Basis(passes=(one,), norm=True, **members)
+
+
+RICH = Basis(
+    passes=(
+        Pass(size_px=64, tiles=2, layers=(1, 0), overlap_px=16),
+        Pass(size_px=64, tiles=1, layers=(2,)),
+    ),
+    norm=True,
+    views=("plain", "mirrored"),
+    pixels=METHOD,
+)
 
 
 @pytest.fixture
@@ -64,12 +80,45 @@ def stored(cache: Path) -> list[Path]:
     return sorted((cache / "tokens").rglob("*.safetensors"))
 
 
+def tokens_of(cache: TokenCache, files: list[Picture], what: Basis) -> torch.Tensor:
+    """The tokens of a basis of one block: (n, N, D)."""
+    return torch.stack([cache.blocks(file, what)[0] for file in files])
+
+
+def direct(tiny: Tiny, picture: Picture, what: Basis) -> list[torch.Tensor]:
+    """The blocks without any cache."""
+    image = decode(picture.image)
+    blocks = assemble(tiny.backbone.tokens(image, plan([what]))[0], what)
+    return [*blocks, torch.from_numpy(pixel_channels(image))] if what.pixels else blocks
+
+
 def test_cached_tokens_are_the_direct_ones_in_half_precision(tiny, loadable, pictures):
-    found = TokenCache(backbone=loadable).tokens(pictures, basis(2, 0))
-    assert (found.shape, found.dtype) == ((3, 16, 64), torch.float16)
-    for picture, one in zip(pictures, found, strict=True):
-        direct, _ = tiny.backbone.tokens(decode(picture.image), plan([basis(0, 2)]))
-        assert torch.equal(one, assemble(direct, basis(2, 0)).half())
+    cache = TokenCache(backbone=loadable)
+    for picture in pictures:
+        (found,) = cache.blocks(picture, basis(2, 0))
+        assert (found.shape, found.dtype) == ((16, 64), torch.float32)
+        (expected,) = direct(tiny, picture, basis(2, 0))
+        assert torch.equal(found, expected.half().float())
+
+
+def test_blocks_of_several_passes_views_and_pixels_are_the_direct_ones(tiny, loadable, pictures):
+    cache = TokenCache(backbone=loadable)
+    for _ in range(2):
+        found = cache.blocks(pictures[0], RICH)
+        assert [tuple(block.shape) for block in found] == [(49, 64), (16, 32), (196**2, 20)]
+        for one, expected in zip(found, direct(tiny, pictures[0], RICH), strict=True):
+            torch.testing.assert_close(one, expected, atol=5e-3, rtol=2e-3)
+
+
+def test_the_probe_is_unrounded_and_kept(tiny, loadable, unloadable):
+    image = Image.fromarray(probe_image(112))
+    expected = assemble(tiny.backbone.tokens(image, plan([RICH]))[0], RICH)
+    expected.append(torch.from_numpy(pixel_channels(image)))
+    for backbone in (loadable, unloadable):
+        found = TokenCache(backbone=backbone).probe(RICH)
+        assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    with pytest.raises(RetqError):
+        TokenCache(backbone=unloadable).probe(basis(1))
 
 
 def test_the_second_time_the_backbone_is_not_needed(pictures, loadable, unloadable):
@@ -79,9 +128,10 @@ def test_the_second_time_the_backbone_is_not_needed(pictures, loadable, unloadab
     second = TokenCache(backbone=unloadable)
     assert second.missing(pictures, basis(1)) == pictures[2:]
     second.fill(pictures[:2], basis(1), progress=Silent())
-    assert torch.equal(second.tokens(pictures[:2], basis(1)), first.tokens(pictures[:2], basis(1)))
+    for picture in pictures[:2]:
+        assert torch.equal(second.blocks(picture, basis(1))[0], first.blocks(picture, basis(1))[0])
     with pytest.raises(RetqError):
-        second.tokens(pictures, basis(1))
+        second.blocks(pictures[2], basis(1))
 
 
 def test_copies_of_an_image_share_their_tokens(pictures, loadable, unloadable, tmp_path):
@@ -103,16 +153,77 @@ def zeros(blob: bytes) -> bytes:
     return bytes(len(blob))
 
 
-@pytest.mark.parametrize("damage", [half, nothing, zeros])
-def test_a_file_that_cannot_be_read_is_made_anew(pictures, loadable, cache, damage):
+def last_bit(blob: bytes) -> bytes:
+    return blob[:-1] + bytes([blob[-1] ^ 1])
+
+
+def one_value(blob: bytes) -> bytes:
+    """Change a number in the middle of the tokens, as a disk that forgets a bit would."""
+    place = len(blob) - 500
+    return blob[:place] + bytes([blob[place] ^ 64]) + blob[place + 1 :]
+
+
+def no_numbers(blob: bytes) -> bytes:
+    tensors = {name: one.fill_(float("nan")) for name, one in load(blob).items()}
+    return save(tensors, metadata={"crc32": "00000000"})
+
+
+def without_check_sum(blob: bytes) -> bytes:
+    return save(load(blob))
+
+
+def without_the_layer(blob: bytes) -> bytes:
+    return save({"0": load(blob)["1"]})
+
+
+DAMAGES = [half, nothing, zeros, last_bit, one_value, no_numbers, without_check_sum]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, without_the_layer])
+def test_a_file_that_is_damaged_is_made_anew(pictures, loadable, cache, damage):
     tokens = TokenCache(backbone=loadable)
-    expected = tokens.tokens(pictures, basis(1))
+    tokens.fill(pictures, basis(1), progress=Silent())
+    expected = tokens_of(tokens, pictures, basis(1))
     broken = stored(cache)[0]
     whole = broken.read_bytes()
     broken.write_bytes(damage(whole))
     assert len(tokens.missing(pictures, basis(1))) == 1
-    assert torch.equal(tokens.tokens(pictures, basis(1)), expected)
-    assert broken.read_bytes() == whole
+    tokens.fill(pictures, basis(1), progress=Silent())
+    assert torch.equal(tokens_of(tokens, pictures, basis(1)), expected)
+    assert {"1"} <= set(load_file(broken)) <= {"0", "1"}
+    if damage is not without_the_layer:
+        assert broken.read_bytes() == whole
+
+
+def test_a_probe_that_is_damaged_is_made_anew(loadable, cache):
+    tokens = TokenCache(backbone=loadable)
+    expected = tokens.probe(basis(1))
+    (path,) = (cache / "tokens/probe").iterdir()
+    for damage in (half, nothing, zeros):
+        path.write_bytes(damage(path.read_bytes()))
+        assert torch.equal(tokens.probe(basis(1))[0], expected[0])
+
+
+def test_pixel_channels_that_are_damaged_are_made_anew(pictures, loadable, cache):
+    what = basis(1, pixels=METHOD)
+    tokens = TokenCache(backbone=loadable)
+    expected = tokens.blocks(pictures[0], what)[1]
+    (path,) = (cache / "tokens" / METHOD).iterdir()
+    for damage in (half, nothing, zeros):
+        path.write_bytes(damage(path.read_bytes()))
+        assert torch.equal(tokens.blocks(pictures[0], what)[1], expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_a_backbone_that_gives_no_numbers_is_refused(pictures, loadable, cache, value):
+    backbone = loadable()
+    vit = backbone._encoder.vit
+    hook = vit.blocks[1].register_forward_hook(lambda *_: torch.full((1, 17, 32), value))
+    plain = Basis(passes=basis(1).passes, norm=False)
+    with hook, pytest.raises(IntegrityError) as caught:
+        TokenCache(backbone=loadable).fill(pictures, plain, progress=Silent())
+    assert_clear(caught.value, 4, "layer 1 of tiny-vit", pictures[0].image.name, "verify")
+    assert stored(cache) == []
 
 
 def test_more_layers_extend_the_file(pictures, loadable, unloadable, cache):
@@ -126,9 +237,12 @@ def test_more_layers_extend_the_file(pictures, loadable, unloadable, cache):
 
 def test_other_sizes_lie_beside_each_other(pictures, loadable, cache):
     tokens = TokenCache(backbone=loadable)
-    assert tokens.tokens(pictures, basis(1)).shape == (3, 16, 32)
-    assert tokens.tokens(pictures, basis(1, size_px=96)).shape == (3, 36, 32)
-    assert len({path.parent for path in stored(cache)}) == 2
+    assert tokens_of(tokens, pictures, basis(1)).shape == (3, 16, 32)
+    assert tokens_of(tokens, pictures, basis(1, size_px=96)).shape == (3, 36, 32)
+    assert tokens_of(tokens, pictures, basis(1, tiles=2)).shape == (3, 64, 32)
+    mirrored = tokens_of(tokens, pictures, basis(1, views=("mirrored",)))
+    assert not torch.equal(mirrored, tokens_of(tokens, pictures, basis(1)))
+    assert len({path.parent for path in stored(cache)}) == 4
 
 
 def test_other_weights_do_not_share_a_cache(tiny, pictures, loadable, tmp_path, cache):
@@ -143,3 +257,73 @@ def test_nothing_half_written_is_left_when_an_image_cannot_be_read(pictures, loa
         TokenCache(backbone=loadable).fill(pictures, basis(1), progress=Silent())
     assert [path.stem for path in stored(cache)] == [pictures[0].image_digest]
     assert [path for path in (cache / "tokens").rglob("*") if path.suffix == ".part"] == []
+
+
+BYTES = 4 * 3 * (49 * 64 + 16 * 32 + 196**2 * 20)
+"""What three images of the rich basis take as float32."""
+
+
+@pytest.fixture
+def filled(pictures, loadable) -> TokenCache:
+    tokens = TokenCache(backbone=loadable)
+    tokens.fill(pictures, RICH, progress=Silent())
+    return tokens
+
+
+def test_tokens_held_in_memory_and_tokens_streamed_are_equal(filled, pictures):
+    sources = [
+        CachedTokens(filled, pictures, [RICH], in_memory_bytes=size)
+        for size in (BYTES, BYTES // 2, 0)
+    ]
+    for source in sources:
+        assert (len(source), source.widths, source.grids) == (3, (64, 32, 20), (7, 4, 196))
+    for number in (2, 0, 1, 2):
+        full, rounded, streamed = (source[number] for source in sources)
+        assert {block.dtype for block in rounded} == {torch.float16}
+        assert all(torch.equal(*pair) for pair in zip(full, streamed, strict=True))
+        for one, other in zip(full, rounded, strict=True):
+            assert torch.equal(one.half(), other)
+
+
+def test_what_is_held_is_read_once_and_what_is_streamed_each_time(filled, pictures, monkeypatch):
+    read: list[str] = []
+    blocks = filled.blocks
+    monkeypatch.setattr(
+        filled, "blocks", lambda file, what: read.append(file.image.stem) or blocks(file, what)
+    )
+    held, streamed = (
+        CachedTokens(filled, pictures, [RICH], in_memory_bytes=size) for size in (BYTES, 0)
+    )
+    read.clear()
+    for _ in range(3):
+        held[1]
+    assert read == ["1"]
+    read.clear()
+    for _ in range(3):
+        streamed[1]
+    assert read == ["1", "1", "1"]
+
+
+def test_streaming_many_images_takes_the_memory_of_one(loadable, tmp_path):
+    """Ten images of 3 MB each; what is left behind by each pass over them is counted."""
+    rng = np.random.default_rng(0)
+    pictures = [Picture(tmp_path / f"{number}.png") for number in range(10)]
+    for one in pictures:
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(one.image)
+    tokens = TokenCache(backbone=loadable)
+    what = basis(1, pixels=METHOD)
+    tokens.fill(pictures, what, progress=Silent())
+    source = CachedTokens(tokens, pictures, [what], in_memory_bytes=0)
+    alive = []
+    for number in range(10):
+        alive += [weakref.ref(block) for block in source[number]]
+    assert sum(one() is not None for one in alive) == 0
+
+
+def test_variants_follow_each_other_image_by_image(filled, pictures):
+    plain, mirrored = basis(1), basis(1, views=("mirrored",))
+    source = CachedTokens(filled, pictures, [plain, mirrored])
+    assert len(source) == 6
+    for number, picture in enumerate(pictures):
+        assert torch.equal(source[number][0], filled.blocks(picture, plain)[0])
+        assert torch.equal(source[3 + number][0], filled.blocks(picture, mirrored)[0])

@@ -1,46 +1,142 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from retq_hub.heads import interpolation_matrix, logit_map, upsample
+from retq_hub.grids import upsample
+from retq_hub.guided import sharpen
+from retq_hub.heads import calibrate, margins, pixel_logits, probabilities
+from retq_hub.manifest import Calibration, Guided, Head
 
-
-@pytest.mark.parametrize("size", [1, 2, 5, 12, 31])
-@pytest.mark.parametrize("grid", [1, 2, 5, 28])
-def test_upsampling_is_torchs_bilinear_interpolation(size: int, grid: int):
-    maps = torch.randn(2, 3, grid, grid, generator=torch.Generator().manual_seed(size * grid))
-    expected = F.interpolate(maps, (size, 2 * size + 1), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(upsample(maps, size, 2 * size + 1), expected)
-
-
-@pytest.mark.parametrize(("size", "grid"), [(1, 1), (7, 3), (392, 28), (3, 7)])
-def test_each_sample_is_a_mean_of_at_most_two_neighbours(size: int, grid: int):
-    matrix = interpolation_matrix(size, grid)
-    assert matrix.shape == (size, grid)
-    assert matrix.dtype == torch.float32
-    assert (matrix >= 0).all()
-    torch.testing.assert_close(matrix.sum(1), torch.ones(size))
-    for row in matrix:
-        found = row.nonzero().ravel()
-        assert len(found) <= 2
-        assert found[-1] - found[0] <= 1
+LINES = Calibration(
+    method="platt", ece=(0.0, 0.0), ece_before=(0.0, 0.0), scale=(2.0, 0.5), offset=(-1.0, 3.0)
+)
+KNOTS = Calibration(
+    method="isotonic",
+    ece=(0.0, 0.0),
+    ece_before=(0.0, 0.0),
+    knots=(((-2.0, -3.0), (0.0, -1.0), (1.0, 4.0)), ((0.0, 0.0), (1.0, 0.5))),
+)
 
 
-def test_leading_axes_of_maps_are_kept():
-    assert upsample(torch.zeros(4, 4), 8, 6).shape == (8, 6)
-    assert upsample(torch.zeros(2, 3, 5, 4, 4), 8, 6).shape == (2, 3, 5, 8, 6)
+def grid(targets: int = 2, g: int = 6, *, seed: int = 0) -> Tensor:
+    return 2 * torch.randn(targets, g, g, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_logits_are_float32_dot_products_row_by_row(dtype: torch.dtype):
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randn(2, 9, 5, generator=generator).to(dtype)
-    vector, bias = torch.randn(3, 5, generator=generator), torch.randn(3, generator=generator)
-    logits = logit_map(tokens, vector, bias)
-    assert logits.shape == (2, 3, 3, 3)
-    assert logits.dtype == torch.float32
-    for image in range(2):
-        for target in range(3):
-            for token in range(9):
-                expected = tokens[image, token].float() @ vector[target] + bias[target]
-                torch.testing.assert_close(logits[image, target, token // 3, token % 3], expected)
+def head(activation: str = "sigmoid", *thresholds: float, **members: object) -> Head:
+    return Head(
+        activation=activation,
+        thresholds=thresholds or (0.3, 0.6),
+        threshold_choice="given",
+        **members,
+    )
+
+
+def picture(width: int, height: int) -> Tensor:
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return ((x / width > 0.4) ^ (y / height > 0.7)).float()
+
+
+def test_without_more_it_is_bilinear_upsampling():
+    maps = grid()
+    expected = F.interpolate(maps[None], (20, 30), mode="bilinear")[0]
+    torch.testing.assert_close(pixel_logits(head(), maps, 30, 20, None), expected)
+
+
+def test_a_guided_head_asks_for_the_image_at_both_sizes():
+    asked: list[tuple[int, int]] = []
+
+    def guide(width: int, height: int) -> Tensor:
+        asked.append((width, height))
+        return picture(width, height)
+
+    led = head(guided=Guided(size_px=24, radius_px=2, epsilon=1e-3))
+    found = pixel_logits(led, grid(), 50, 40, guide)
+    assert set(asked) == {(50, 40), (24, 24)}
+    expected = sharpen(
+        grid(), picture(50, 40), working_guide=picture(24, 24), radius_px=2, epsilon=1e-3
+    )
+    assert torch.equal(found, expected)
+
+
+def test_a_line_scales_and_shifts_each_target():
+    found = calibrate(LINES, grid())
+    expected = np.stack([2 * grid()[0].numpy() - 1, 0.5 * grid()[1].numpy() + 3])
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+def test_knots_are_interpolated_and_level_beyond():
+    values = torch.linspace(-5, 5, 200).view(1, 10, 20).repeat(2, 1, 1)
+    values[0, 0, 0], values[0, 0, 1] = 0.0, 1.0
+    found = calibrate(KNOTS, values)
+    assert KNOTS.knots is not None
+    for one, curve, each in zip(values, KNOTS.knots, found, strict=True):
+        expected = np.interp(one.numpy(), *np.array(curve).T)
+        np.testing.assert_allclose(each.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("calibration", [LINES, KNOTS], ids=["line", "knots"])
+def test_calibration_comes_after_upsampling(calibration: Calibration):
+    found = pixel_logits(head(calibration=calibration), grid(), 24, 24, None)
+    torch.testing.assert_close(found, calibrate(calibration, upsample(grid(), 24, 24)))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("targets", [1, 3])
+def test_a_positive_margin_is_a_probability_above_the_threshold(activation: str, targets: int):
+    thresholds = (0.2, 0.45, 0.7)[:targets]
+    one = head(activation, *thresholds)
+    logits = grid(targets, 30)
+    p, margin = probabilities(one, logits), margins(one, logits)
+    above = p > torch.tensor(thresholds)[:, None, None]
+    unsure = margin.abs() < 1e-5
+    if activation == "softmax" and targets > 1:
+        highest = p == p.amax(0, keepdim=True)
+        above &= highest
+    assert ((margin > 0) == above)[~unsure].all()
+    assert 0 < (margin > 0).float().mean() < 1
+
+
+def test_probabilities_of_exclusive_targets_and_the_background_sum_to_one():
+    logits = grid(3)
+    p = probabilities(head("softmax"), logits)
+    with_background = torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)
+    torch.testing.assert_close(p, with_background[1:])
+    assert (p.sum(0) < 1).all()
+    torch.testing.assert_close(probabilities(head(), logits), logits.sigmoid())
+
+
+def test_exclusive_targets_never_mark_a_pixel_twice():
+    logits = 5 * grid(3, 40)
+    marked = margins(head("softmax", 0.05, 0.05, 0.05), logits) > 0
+    assert int(marked.sum(0).max()) == 1
+    together = margins(head("sigmoid", 0.05, 0.05, 0.05), logits) > 0
+    assert int(together.sum(0).max()) > 1
+
+
+def test_one_exclusive_target_is_a_sigmoid():
+    logits = grid(1)
+    soft, plain = head("softmax", 0.3), head("sigmoid", 0.3)
+    torch.testing.assert_close(probabilities(soft, logits), probabilities(plain, logits))
+    torch.testing.assert_close(margins(soft, logits), margins(plain, logits), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_extreme_logits_are_borne(activation: str):
+    logits = torch.tensor([[[200.0, -200.0, 0.0]], [[-200.0, 200.0, 0.0]]])
+    margin = margins(head(activation), logits)
+    assert not margin.isnan().any()
+    assert (margin > 0).tolist() == [
+        [[True, False, activation == "sigmoid"]],
+        [[False, True, False]],
+    ]
+
+
+def test_thresholds_near_the_ends_mark_nearly_all_or_nothing():
+    logits = grid(1, 30)
+    assert (margins(head("sigmoid", 1e-6), logits) > 0).all()
+    assert not (margins(head("sigmoid", 1 - 1e-6), logits) > 0).any()
+    assert replace(head(), thresholds=(0.5,)).thresholds == (0.5,)

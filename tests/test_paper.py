@@ -11,12 +11,13 @@ import pytest
 import torch
 from eyes import draw
 from numpy.typing import NDArray
+from problems import Problem, plain
 from tiny import Tiny, make_tiny
 
 from retq_hub.augment import NO_AUGMENTATION
 from retq_hub.errors import UsageError
-from retq_hub.fit import Objective, minimise
 from retq_hub.images import normalise
+from retq_hub.newton import minimise
 from retq_hub.paper import FrozenEncoder, PaperFit, PaperRecipe, fit_paper
 from retq_hub.progress import Silent
 from retq_hub.schedule import Schedule
@@ -75,9 +76,9 @@ def test_without_augmentation_it_comes_near_the_convex_optimum(tiny: Tiny) -> No
     done = fit_paper(images, masks, one, recipe=recipe)
     pixels = np.stack([normalise(image, one.preprocessing) for image in images])
     tokens = one.embed(torch.from_numpy(pixels)).clone()
-    objective = Objective(tokens=tokens, masks=torch.from_numpy(masks[:, 0]), l2=1e-9)
-    theta = torch.cat([done.vector[0], torch.zeros(1)]).double()
-    loss, _ = objective.gradient(theta, range(6))
+    objective = Problem((tokens,), torch.from_numpy(masks)).objective(l2=1e-9, scale=plain(32))
+    theta = torch.cat([done.vector, torch.zeros(1, 1)], dim=1).double()
+    loss, _ = objective.slope(theta, range(6))
     best = minimise(objective, range(6)).loss
     assert done.curve.rows[0].loss == pytest.approx(0.6931472, abs=1e-6)
     assert best <= loss <= 1.03 * best

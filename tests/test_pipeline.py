@@ -8,14 +8,34 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from problems import brought
 from tiny import Tiny, random_state
 from torch.nn import functional as F
 
 from retq_hub import weights
 from retq_hub.backbone import Backbone
+from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.errors import BackboneMismatch, ImageError, NotFoundError, UsageError
+from retq_hub.guided import sharpen
+from retq_hub.images import green
+from retq_hub.manifest import Basis, Calibration, Guided, Head, Pass
 from retq_hub.pipeline import Pipeline, Result
 from retq_hub.query import Query
+
+VIEWS = ("plain", "mirrored", "upended", "turned")
+
+
+TILES = Pass(size_px=64, tiles=2, layers=(2, 1), overlap_px=16)
+HOME = Pass(size_px=64, tiles=1, layers=(0,))
+RICH_HEAD = Head(
+    activation="softmax",
+    thresholds=(0.3, 0.4),
+    threshold_choice="given",
+    guided=Guided(size_px=98, radius_px=2, epsilon=1e-3),
+    calibration=Calibration(
+        method="platt", ece=(0.0, 0.0), ece_before=(0.0, 0.0), scale=(2.0, 0.5), offset=(0.5, -0.2)
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +46,21 @@ def image() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def queries(tmp_path_factory: pytest.TempPathFactory, make_query) -> dict[str, Query]:
-    """Queries on the same basis, on other layers, at another size, and with several targets."""
+    """Queries on the same basis, on other layers, at another size, on tiles, and so on."""
     kinds: dict[str, dict[str, object]] = {
         "disc": {"seed": 1},
         "spot": {"seed": 2},
         "deep": {"seed": 3, "layers": (2, 0)},
         "fine": {"seed": 4, "size_px": 96},
         "both": {"seed": 5, "targets": 2},
+        "tiled": {"seed": 6, "basis": Basis(passes=(TILES, HOME), norm=True)},
+        "flipped": {"seed": 7, "basis": Basis(passes=(HOME,), norm=True, views=VIEWS[:2])},
+        "rich": {
+            "seed": 8,
+            "targets": 2,
+            "basis": Basis(passes=(TILES, HOME), norm=True, views=VIEWS, pixels=METHOD),
+            "head": RICH_HEAD,
+        },
     }
     folder = tmp_path_factory.mktemp("queries")
     return {
@@ -83,6 +111,11 @@ def test_queries_together_give_what_each_gives_alone(compose, queries, image):
         (["disc", "spot"], [64]),
         (["disc", "deep", "both", "spot"], [64]),
         (["disc", "fine", "deep"], [64, 96]),
+        (["tiled", "disc"], [64, 64]),
+        (["flipped", "disc", "deep"], [64, 64]),
+        (["tiled", "flipped", "disc"], [64, 64, 64]),
+        (["rich"], [64] * 8),
+        (["rich", "tiled", "flipped", "deep"], [64] * 8),
     ],
 )
 def test_each_image_passes_once_for_all_bases_of_a_size(compose, image, passes, names, sides):
@@ -91,6 +124,67 @@ def test_each_image_passes_once_for_all_bases_of_a_size(compose, image, passes, 
     assert sorted(passes) == sides
     pipe([image, image])
     assert len(passes) == 3 * len(sides)
+
+
+def naive_blocks(tiny: Tiny, image: Image.Image) -> list[torch.Tensor]:
+    """The blocks of the rich query, each view by itself, out of timm's model alone."""
+    vit, found = tiny.vit(), []
+    for one, side in ((TILES, 112), (HOME, 64)):
+        square = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+        views = []
+        for axes in ((), (1,), (0,), (0, 1)):
+            turned = np.flip(square, axes)
+            starts = (0, 48) if one.tiles == 2 else (0,)
+            g, G, step = 4, side // 16, 3
+            field, counts = torch.zeros(G, G, 32 * len(one.layers)), torch.zeros(G, G, 1)
+            ramp = torch.ones(2, 4)
+            if one.tiles == 2:
+                ramp[0, 3] = ramp[1, 0] = 0.5
+            for down, y in enumerate(starts):
+                for right, x in enumerate(starts):
+                    tile = turned[y : y + 64, x : x + 64].astype(np.float32)
+                    pixels = torch.from_numpy((tile / 255 - 0.5) / 0.25).permute(2, 0, 1)[None]
+                    layers = vit.get_intermediate_layers(pixels, n=list(range(3)), norm=True)
+                    tokens = torch.cat([layers[layer][0] for layer in one.layers], dim=1)
+                    weight = (ramp[down][:, None] * ramp[right])[..., None]
+                    rows = slice(down * step, down * step + g)
+                    columns = slice(right * step, right * step + g)
+                    field[rows, columns] += weight * tokens.view(g, g, -1)
+                    counts[rows, columns] += weight
+            torch.testing.assert_close(counts, torch.ones_like(counts))
+            views.append(field.flip(axes).reshape(G * G, -1))
+        found.append(torch.stack(views).mean(0))
+    return [*found, torch.from_numpy(pixel_channels(image))]
+
+
+def test_tiles_views_pixels_and_the_head_are_what_a_naive_computation_gives(
+    compose, tiny, queries, image
+):
+    result = compose("rich", "disc")(image)["rich"]
+    assert result.logits.shape == (2, 196, 196)
+    query = queries["rich"]
+    tokens = torch.cat([brought(block[None], 196)[0] for block in naive_blocks(tiny, image)], dim=1)
+    grid = (tokens @ query.vector.T + query.bias).T.reshape(2, 196, 196)
+    np.testing.assert_allclose(result.logits, grid.numpy(), atol=1e-3)
+    logits = sharpen(
+        grid,
+        torch.from_numpy(np.asarray(image)[..., 1] / np.float32(255)),
+        working_guide=torch.from_numpy(green(image, 98, 98)),
+        radius_px=2,
+        epsilon=1e-3,
+    )
+    logits = logits * torch.tensor([2.0, 0.5])[:, None, None]
+    logits += torch.tensor([0.5, -0.2])[:, None, None]
+    expected = torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)[1:]
+    assert result.probability.shape == (2, 48, 120)
+    np.testing.assert_allclose(result.probability, expected.numpy(), atol=1e-3)
+    assert int(result.mask.sum(axis=0).max()) == 1
+
+
+def test_the_image_is_kept_only_where_the_head_is_led_by_it(compose, image):
+    result = compose("rich", "tiled")(image)
+    assert result["rich"].image is not None
+    assert result["tiled"].image is None
 
 
 def test_blocks_that_nobody_reads_are_not_run_without_embedding(compose, tiny, image):
@@ -121,7 +215,8 @@ def test_probability_is_the_sigmoid_of_bilinear_upsampling_at_the_images_size(co
     assert (disc.probability.shape, disc.probability.dtype) == ((48, 120), np.float32)
     np.testing.assert_allclose(disc.probability, reference.numpy(), atol=1e-6)
     assert 0 <= disc.probability.min() < disc.probability.max() <= 1
-    assert disc.max_probability == pytest.approx(float(maps.max().sigmoid()))
+    at_392 = F.interpolate(maps, (392, 392), mode="bilinear").sigmoid()
+    assert disc.max_probability == pytest.approx(float(at_392.max()), abs=1e-6)
 
 
 @pytest.mark.parametrize("threshold", [0.25, 0.5, 0.6])

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from problems import brought
 
 from retq_hub import artifact
 from retq_hub.errors import DigestMismatch, NotFoundError
+from retq_hub.manifest import Basis, Pass
 from retq_hub.query import Query
 
 
@@ -37,6 +39,22 @@ def test_it_gives_the_dot_product_of_each_token(folder):
         product = tokens[image, place] @ query.vector[target] + query.bias[target]
         expected[image, target, place // 3, place % 3] = product
     np.testing.assert_allclose(logits.numpy(), expected, atol=1e-5)
+
+
+def test_blocks_of_several_passes_give_logits_on_the_finest_grid(make_query, tmp_path):
+    passes = (
+        Pass(size_px=64, tiles=2, layers=(1,)),
+        Pass(size_px=64, tiles=1, layers=(0, 2)),
+    )
+    basis = Basis(passes=passes, norm=True, pixels="retq-pixels-1")
+    query = Query.from_pretrained(make_query(tmp_path / "wide", basis=basis))
+    generator = torch.Generator().manual_seed(0)
+    fine = torch.randn(1, 64, 32, generator=generator)
+    coarse = torch.randn(1, 16, 64, generator=generator)
+    pixels = torch.randn(1, 256, 20, generator=generator)
+    tokens = torch.cat([brought(fine, 16), brought(coarse, 16), pixels], dim=2)
+    expected = (tokens @ query.vector.T + query.bias).view(1, 1, 16, 16)
+    torch.testing.assert_close(query(fine, coarse, pixels), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_half_precision_tokens_are_multiplied_in_float32(folder):

@@ -14,8 +14,9 @@ from torch import Tensor
 from retq_hub import artifact, probe, registry, weights
 from retq_hub.artifact import Golden
 from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.channels import N_CHANNELS, pixel_channels
 from retq_hub.encoder import expected_shapes
-from retq_hub.heads import logit_map
+from retq_hub.grids import logit_map, pick
 from retq_hub.manifest import (
     BackboneSpec,
     Basis,
@@ -126,26 +127,34 @@ def make_query(
     seed: int = 0,
     summary: str = "Marks what a random vector marks.",
     measured: bool = True,
+    basis: Basis | None = None,
+    head: Head | None = None,
 ) -> Path:
     """Write a valid artifact with random vectors and give its folder."""
-    basis = Basis(passes=(Pass(size_px=size_px, tiles=1, layers=layers),), norm=True)
+    basis = basis or Basis(passes=(Pass(size_px=size_px, tiles=1, layers=layers),), norm=True)
     generator = torch.Generator().manual_seed(seed)
-    width = backbone.spec.tokens.width * len(layers)
+    width = backbone.spec.tokens.width * len(basis.layers) + (N_CHANNELS if basis.pixels else 0)
     vector = torch.randn(targets, width, generator=generator) / width**0.5
     bias = torch.randn(targets, generator=generator)
-    image = Image.fromarray(probe.probe_image(size_px))
-    tokens = assemble(backbone.tokens(image, plan([basis]))[0], basis)
-    positions = np.arange(0, len(tokens), 3, dtype=np.int32)
+    image = Image.fromarray(probe.probe_image(max(one.side_px for one in basis.passes)))
+    blocks = assemble(backbone.tokens(image, plan([basis]))[0], basis)
+    if basis.pixels:
+        blocks.append(torch.from_numpy(pixel_channels(image)))
+    logits = logit_map([block[None] for block in blocks], vector, bias)[0]
+    cells = logits[0].numel()
+    positions = np.arange(0, cells, max(3, cells // 16), dtype=np.int32)
     manifest = _manifest(name, version, summary, targets, backbone, basis)
     artifact.write(
         folder,
-        manifest=replace(manifest, metrics=(_measured(),) if measured else ()),
+        manifest=replace(
+            manifest, head=head or manifest.head, metrics=(_measured(),) if measured else ()
+        ),
         vector=vector.numpy(),
         bias=bias.numpy(),
         golden=Golden(
             positions=positions,
-            tokens=tokens[positions].numpy(),
-            logits=logit_map(tokens[None], vector, bias)[0].contiguous().numpy(),
+            tokens=pick(blocks, torch.from_numpy(positions).long()).numpy(),
+            logits=logits.contiguous().numpy(),
         ),
         card=f"# {name}\n",
     )
