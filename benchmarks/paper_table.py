@@ -28,11 +28,9 @@ from retq_hub.cli.console import BarProgress
 from retq_hub.errors import NotFoundError
 from retq_hub.evaluation import evaluate
 from retq_hub.query import Query
-from retq_hub.recipe import Recipe
+from retq_hub.recipe import PAPER_EPOCHS, Recipe
 from retq_hub.storage import cache_dir
 from retq_hub.training import train
-
-PAPER_EPOCHS = 150
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from retq_hub.fit import Objective
 from retq_hub.manifest import Basis, Head, Pass, to_json
 from retq_hub.newton import Fit, Step, minimise
 from retq_hub.progress import Progress
-from retq_hub.recipe import Recipe, checked_bases
+from retq_hub.recipe import PAPER_EPOCHS, Recipe, checked_bases
 from retq_hub.search import Found, Search
 from retq_hub.solution import Solution
 from retq_hub.storage import cache_dir, whole_file
@@ -58,6 +58,10 @@ def solve_exactly(
     fit, curve = _solved(trials.tokens(found.basis), data, found, recipe, progress)
     vector, bias = found.held_out.scale.fold(fit.theta)
     runs = sum(key.tiles**2 for key in plan(trials.variants(found.basis)))
+    n = len(data.samples)
+    progress.note(
+        f"{runs * n} backbone passes for {n} images; the paper's recipe needs {PAPER_EPOCHS * n}"
+    )
     return Solution(
         basis=found.basis,
         head=head,
@@ -68,7 +72,7 @@ def solve_exactly(
         l2=found.trial.l2,
         selection=_selection(recipe, found, len(data.parts)),
         trials=found.trials,
-        backbone_passes=runs * len(data.samples),
+        backbone_passes=runs * n,
     )
 
 
@@ -187,7 +191,10 @@ def _solved(
         minimise(objective, images, start=found.held_out.theta, watch=watch)
         for images in progress.steps([range(len(tokens))], what="solving", total=1)
     ]
-    progress.note(f"optimum: loss {fit.loss:.6f}, to fall at most {fit.decrement:.1g}")
+    progress.note(
+        f"optimum: loss {fit.loss:.6f}, to fall at most {fit.decrement:.1g}, "
+        f"after {len(fit.steps)} steps"
+    )
     return fit, Curve(step="Newton step", gauge="decrement", rows=tuple(rows))
 
 

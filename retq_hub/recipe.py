@@ -10,10 +10,14 @@ from retq_hub.notation import parse
 from retq_hub.tiling import PassKey
 from retq_hub.views import VIEWS
 
-__all__ = ["L2_WEIGHTS", "Recipe", "checked_bases", "loss_named"]
+__all__ = ["L2_WEIGHTS", "PAPER_EPOCHS", "Recipe", "checked_bases", "loss_named"]
 
 L2_WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3)
 """Weights of the L2 term that cross-validation chooses from."""
+
+
+PAPER_EPOCHS = 150
+"""Epochs of the paper's recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ class Recipe:
     pixels: bool = False
     flips: bool = False
     views: tuple[str, ...] = ("plain",)
-    epochs: int = 150
+    epochs: int = PAPER_EPOCHS
     seed: int = 0
 
 
