@@ -127,9 +127,13 @@ class BarProgress:
         self._bar.update(work.task, completed=work.done, measured=work.measured)
 
     def _end(self, work: "_Work") -> None:
-        if work.task is not None:
+        """Show how it ended; the last bar stays where it is, others make room."""
+        if work.task is None:
+            return
+        self._show(work)
+        if any(one.task is not None for one in self._works):
             self._bar.remove_task(work.task)
-        if self._bar is not None and not any(one.task is not None for one in self._works):
+        else:
             self._bar.stop()
             self._bar = None
 
