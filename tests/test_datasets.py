@@ -212,7 +212,7 @@ def test_a_csv_gives_pairs_splits_ids_and_groups(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "split", "words"),
     [
-        ("", "all", ["none", "image, mask"]),
+        ("", "all", ["none", "not image"]),
         ("picture,mask\na,b\n", "all", ["mask, picture", "not image"]),
         ("image,mask\n", "all", ["no rows"]),
         ("image,mask\na.png,b.png\n", "train", ["no column 'split'"]),
