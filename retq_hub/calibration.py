@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from retq_hub import heads
 from retq_hub.manifest import Calibration, Head
 
 __all__ = ["LEVELS", "Counts", "best_level", "calibrate", "isotonic", "overlap_curve", "platt"]
@@ -188,18 +189,16 @@ def calibrate(head: Head, counts: Sequence[Counts], method: str) -> Head:
     cuts = [float(np.log(one / (1 - one))) for one in head.thresholds]
     before = _rounded(one.error(one.logits) for one in counts)
     if method == "isotonic":
-        knots = tuple(isotonic(one) for one in counts)
-        pairs = [
-            (
-                one.error(np.interp(one.logits, *np.array(curve).T)),
-                np.interp(cut, *np.array(curve).T),
-            )
-            for one, curve, cut in zip(counts, knots, cuts, strict=True)
-        ]
         found = Calibration(
-            method=method, ece=_rounded(error for error, _ in pairs), ece_before=before, knots=knots
+            method=method,
+            ece=(),
+            ece_before=before,
+            knots=tuple(isotonic(one) for one in counts),
         )
-        return _moved(head, found, [float(cut) for _, cut in pairs])
+        curves = _applied(found, [one.logits for one in counts])
+        errors = [one.error(curve) for one, curve in zip(counts, curves, strict=True)]
+        moved = [float(one[0]) for one in _applied(found, [np.array([cut]) for cut in cuts])]
+        return _moved(head, replace(found, ece=_rounded(errors)), moved)
     lines = [platt(one) for one in counts]
     moved = [scale * cut + offset for (scale, offset), cut in zip(lines, cuts, strict=True)]
     shifts = [-cut if method == "prior" else 0.0 for cut in moved]
@@ -216,6 +215,14 @@ def calibrate(head: Head, counts: Sequence[Counts], method: str) -> Head:
         shift=_rounded(shifts) if method == "prior" else None,
     )
     return _moved(head, found, [cut + shift for cut, shift in zip(moved, shifts, strict=True)])
+
+
+def _applied(
+    calibration: Calibration, logits: Sequence[NDArray[np.float64]]
+) -> list[NDArray[np.float64]]:
+    """Calibrate each target's logits, (K,)."""
+    maps = torch.from_numpy(np.stack(logits)).float()[:, None]
+    return list(heads.calibrate(calibration, maps)[:, 0].double().numpy())
 
 
 def _moved(head: Head, calibration: Calibration, cuts: Sequence[float]) -> Head:

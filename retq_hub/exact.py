@@ -8,22 +8,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-
+from retq_hub import tensorfile
 from retq_hub.backbone import LazyBackbone, plan
 from retq_hub.crossval import HeldOut, cross_validate
 from retq_hub.curve import Curve, CurveRow
 from retq_hub.digest import json_digest
 from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.fit import Objective
+from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Basis, Head, Pass, to_json
 from retq_hub.newton import Fit, Step, minimise
 from retq_hub.progress import Progress
 from retq_hub.recipe import PAPER_EPOCHS, Recipe, checked_bases
 from retq_hub.search import Found, Search
 from retq_hub.solution import Solution
-from retq_hub.storage import cache_dir, whole_file
+from retq_hub.storage import cache_dir
 from retq_hub.trainingset import TrainingSet
 
 __all__ = ["choose", "solve_exactly"]
@@ -53,6 +52,8 @@ def solve_exactly(
         IntegrityError: The backbone gives something else than numbers.
         StorageError: The cache cannot be written.
     """
+    if isinstance(recipe.loss, SoftmaxEntropy):
+        data.check_exclusive()
     trials = _Trials(data, cache, recipe, progress)
     found, head = choose(data, cache, backbone, recipe, progress)
     fit, curve = _solved(trials.tokens(found.basis), data, found, recipe, progress)
@@ -146,10 +147,8 @@ class _Trials:
             }
         )
         path = cache_dir() / "trials" / f"{name}.safetensors"
-        try:
-            return HeldOut.of(load(path.read_bytes()))
-        except (OSError, SafetensorError, KeyError):
-            pass
+        if stored := tensorfile.read(path):
+            return HeldOut.of(stored)
         found = cross_validate(
             self.tokens(basis),
             self._data.masks,
@@ -158,8 +157,7 @@ class _Trials:
             parts=self._data.parts,
             watch=_watch(self._progress),
         )
-        with whole_file(path) as temporary:
-            temporary.write_bytes(save(found.tensors()))
+        tensorfile.write(path, found.tensors())
         return found
 
 

@@ -4,7 +4,6 @@ Tokens are kept as float16, one safetensors an image and pass, with a check sum;
 layer is made anew with the union, a file that is damaged is made anew.
 """
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Protocol
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
 from torch import Tensor
 
+from retq_hub import tensorfile
 from retq_hub.backbone import LazyBackbone, assemble, plan
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
@@ -24,7 +23,7 @@ from retq_hub.images import decode
 from retq_hub.manifest import Basis
 from retq_hub.probe import probe_image
 from retq_hub.progress import Progress
-from retq_hub.storage import cache_dir, whole_file
+from retq_hub.storage import cache_dir
 from retq_hub.tiling import PassKey
 
 __all__ = ["CachedTokens", "ImageFile", "TokenCache"]
@@ -107,29 +106,22 @@ class TokenCache:
         """Give the probe image's tokens, a block a pass, (N, D) float32, unrounded."""
         name = json_digest([*self._key, [asdict(key) for key in plan([basis])], asdict(basis)])
         path = self._folder / "probe" / f"{name[:32]}.safetensors"
-        try:
-            stored = load(path.read_bytes())
+        if stored := tensorfile.read(path):
             return [stored[str(number)] for number in range(len(stored))]
-        except (OSError, SafetensorError, KeyError):
-            pass
         image = Image.fromarray(probe_image(max(key.side_px for key in plan([basis]))))
         blocks = assemble(self._backbone().tokens(image, plan([basis]))[0], basis)
         if basis.pixels:
             blocks.append(torch.from_numpy(pixel_channels(image)))
-        with whole_file(path) as temporary:
-            numbered = {str(number): block for number, block in enumerate(blocks)}
-            temporary.write_bytes(save(numbered))
+        tensorfile.write(path, {str(number): block for number, block in enumerate(blocks)})
         return blocks
 
     def _pixels(self, file: ImageFile) -> Tensor:
         path = self._folder / METHOD / f"{file.image_digest}.safetensors"
-        try:
-            return load(path.read_bytes())["channels"].float()
-        except (OSError, SafetensorError, KeyError):
-            found = torch.from_numpy(pixel_channels(decode(file.image))).half()
-            with whole_file(path) as temporary:
-                temporary.write_bytes(save({"channels": found}))
-            return found.float()
+        stored = tensorfile.read(path)
+        if stored is None:
+            stored = {"channels": torch.from_numpy(pixel_channels(decode(file.image))).half()}
+            tensorfile.write(path, stored)
+        return stored["channels"].float()
 
     def _compute(self, file: ImageFile, basis: Basis) -> dict[PassKey, dict[int, Tensor]]:
         backbone = self._backbone()
@@ -148,22 +140,14 @@ class TokenCache:
                         "are no numbers (NaN, or beyond 65504)",
                         hint="verify the backbone with `retq backbones verify`",
                     )
-            with whole_file(self._path(file, key)) as temporary:
-                named = {str(layer): one for layer, one in result[key].items()}
-                temporary.write_bytes(save(named, metadata={"crc32": _check_sum(named)}))
+            named = {str(layer): one for layer, one in result[key].items()}
+            tensorfile.write(self._path(file, key), named)
         return result
 
     def _is_whole(self, file: ImageFile, key: PassKey, layers: Iterable[int]) -> bool:
         """Whether the cache has these layers, undamaged."""
-        try:
-            with safe_open(self._path(file, key), framework="pt") as stored:
-                names = list(stored.keys())
-                if not {str(layer) for layer in layers} <= set(names):
-                    return False
-                tensors = {name: stored.get_tensor(name) for name in names}
-                return (stored.metadata() or {}).get("crc32") == _check_sum(tensors)
-        except (OSError, SafetensorError):
-            return False
+        tensors = tensorfile.read(self._path(file, key))
+        return tensors is not None and {str(layer) for layer in layers} <= tensors.keys()
 
     def _read(
         self, file: ImageFile, key: PassKey, layers: Iterable[int]
@@ -232,12 +216,3 @@ class CachedTokens:
             blocks = self._cache.blocks(*self._items[image])
             self._held[image] = [block.to(self._dtype) for block in blocks]
         return self._held[image]
-
-
-def _check_sum(tensors: Mapping[str, Tensor]) -> str:
-    total = 0
-    for name in sorted(tensors):
-        total = zlib.crc32(
-            tensors[name].contiguous().numpy().data, zlib.crc32(name.encode(), total)
-        )
-    return f"{total:08x}"

@@ -28,6 +28,11 @@ def interpolation_matrix(size: int, grid: int) -> Tensor:
     Returns:
         (size, grid) float32; each row is non-negative and sums to 1.
     """
+    with torch.inference_mode(False):
+        return _interpolation(size, grid)
+
+
+def _interpolation(size: int, grid: int) -> Tensor:
     position = ((torch.arange(size, dtype=torch.float64) + 0.5) * grid / size - 0.5).clamp(min=0)
     left = position.floor().long().clamp(max=grid - 1)
     right = (left + 1).clamp(max=grid - 1)

@@ -17,6 +17,8 @@ from retq_hub.manifest import Calibration, Head
 
 __all__ = ["Guide", "calibrate", "margins", "pixel_logits", "probabilities"]
 
+_SLOPE_BEYOND = 1e-3
+
 Guide = Callable[[int, int], Tensor]
 """Gives the image's green channel at a width and height, (H, W) float32, 0-1."""
 
@@ -99,8 +101,12 @@ def margins(head: Head, logits: Tensor) -> Tensor:
 
 
 def _interpolated(values: Tensor, knots: Tensor) -> Tensor:
-    """Interpolate linearly between (K, 2) knots; beyond them the curve is level."""
+    """Interpolate linearly between (K, 2) knots; beyond them the curve is all but level.
+
+    Were it level, a threshold beyond the last knot would mark nothing.
+    """
     x, y = knots[:, 0].contiguous(), knots[:, 1]
     right = torch.searchsorted(x, values.contiguous()).clamp(1, len(x) - 1)
     share = ((values - x[right - 1]) / (x[right] - x[right - 1])).clamp(0, 1)
-    return y[right - 1] + share * (y[right] - y[right - 1])
+    beyond = values - values.clamp(x[0], x[-1])
+    return y[right - 1] + share * (y[right] - y[right - 1]) + _SLOPE_BEYOND * beyond

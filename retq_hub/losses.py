@@ -98,6 +98,8 @@ class CrossEntropy:
 class SoftmaxEntropy:
     """Cross-entropy of targets that exclude each other, with the background at logit 0. Convex.
 
+    A pixel that several targets share counts in equal parts for them.
+
     Attributes:
         positive_weight: How much more than background pixels of a target count.
     """
@@ -117,6 +119,7 @@ class SoftmaxEntropy:
 
     def slope(self, logits: Tensor, masks: Tensor) -> tuple[float, Tensor]:
         """Give the loss of one image and its derivative, see `Loss`."""
+        masks = masks / masks.sum(0).clamp(min=1)
         share = 1 / logits[0].numel()
         counts = (1 + (self.positive_weight - 1) * masks.sum(0)) * share
         value = (_log_total(logits) - (masks * logits).sum(0)) * counts
@@ -125,7 +128,8 @@ class SoftmaxEntropy:
     def weight(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Give the second derivative by each logit, see `Loss`."""
         p = _softmax(logits)
-        counts = (1 + (self.positive_weight - 1) * masks.sum(0)) / logits[0].numel()
+        share = 1 / logits[0].numel()
+        counts = (1 + (self.positive_weight - 1) * masks.sum(0).clamp(max=1)) * share
         return p * (1 - p) * counts
 
 

@@ -6,6 +6,7 @@ backbone's own. Layers alone, ``3,7``, are those of the whole image.
 """
 
 import re
+from dataclasses import replace
 
 from retq_hub.channels import N_CHANNELS
 from retq_hub.errors import UsageError
@@ -43,6 +44,8 @@ def parse(text: str, *, size_px: int, views: tuple[str, ...] | None = None) -> B
                 overlap_px=int(found[4]) if found[4] and int(found[4]) else None,
             )
         )
+    if len({replace(one, layers=()) for one in passes}) != len(passes):
+        raise UsageError(f"{text!r} names a pass twice", hint="name all its layers at once")
     return Basis(passes=tuple(passes), norm=True, views=views)
 
 

@@ -91,11 +91,7 @@ def checked_bases(recipe: Recipe, spec: BackboneSpec) -> list[Basis]:
         raise UsageError(
             f"an L2 weight of {recipe.l2:g} gives no unique solution", hint="such as 0.001"
         )
-    if not recipe.views or set(recipe.views) - set(VIEWS):
-        raise UsageError(
-            f"views {', '.join(recipe.views) or 'none'} cannot be trained on",
-            hint=f"there are {', '.join(VIEWS)}",
-        )
+    _check_views(recipe)
     if min(recipe.max_layers, recipe.max_tiles) < 1:
         raise UsageError(
             f"at most {recipe.max_layers} layers of {recipe.max_tiles} tiles leave nothing to read"
@@ -110,6 +106,19 @@ def checked_bases(recipe: Recipe, spec: BackboneSpec) -> list[Basis]:
     for basis, text in zip(bases, texts, strict=True):
         _check(basis, text, spec)
     return bases
+
+
+def _check_views(recipe: Recipe) -> None:
+    views = recipe.views
+    if "plain" not in views or set(views) - set(VIEWS) or len(set(views)) != len(views):
+        raise UsageError(
+            f"views {', '.join(views) or 'none'} cannot be trained on",
+            hint=f"name plain, and some of {', '.join(VIEWS[1:])}, each once",
+        )
+    if recipe.flips and len(views) > 1:
+        raise UsageError(
+            "flips are either averaged or trained on", hint="leave --flips or --views out"
+        )
 
 
 def _check(basis: Basis, text: str, spec: BackboneSpec) -> None:

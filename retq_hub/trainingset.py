@@ -72,6 +72,21 @@ class TrainingSet:
             citation=first.citation,
         )
 
+    def check_exclusive(self) -> None:
+        """Refuse targets that overlap by more than a hundredth of what is marked.
+
+        Raises:
+            DatasetError: They do.
+        """
+        drawn = self.masks.sum(1)
+        both, any_ = int((drawn > 1).sum()), int((drawn > 0).sum())
+        if both > any_ / 100:
+            raise DatasetError(
+                f"{both / any_:.0%} of the marked pixels belong to several of {self.labels}, which "
+                "cannot exclude each other then",
+                hint="draw the rim instead of the whole, or train each on its own (entropy)",
+            )
+
     def _check_enough(self, progress: Progress) -> None:
         first = self.sets[0]
         if len(set(self.digests)) < 2:

@@ -30,7 +30,6 @@ LINES: list[set[str]] = [
     },
     {"descent", "fit", "guided", "hub", "manifest", "schedule", "schema", "storage", "tiling"},
     {
-        "calibration",
         "checkpoint",
         "curve",
         "encoder",
@@ -43,10 +42,12 @@ LINES: list[set[str]] = [
         "notation",
         "onnx_dinov2",
         "probe",
+        "tensorfile",
     },
     {
         "artifact",
         "augment",
+        "calibration",
         "card",
         "chart",
         "comparison",

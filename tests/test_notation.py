@@ -14,9 +14,9 @@ PASSES = st.builds(
     layers=st.lists(st.integers(0, 999), unique=True, min_size=1, max_size=6).map(tuple),
     overlap_px=st.none() | st.integers(1, 9999),
 )
-BASES = st.lists(PASSES, min_size=1, max_size=4).map(
-    lambda passes: Basis(passes=tuple(passes), norm=True)
-)
+BASES = st.lists(
+    PASSES, min_size=1, max_size=4, unique_by=lambda one: (one.size_px, one.tiles, one.overlap_px)
+).map(lambda passes: Basis(passes=tuple(passes), norm=True))
 
 
 @given(BASES, st.integers(1, 9999))
