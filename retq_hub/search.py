@@ -24,8 +24,8 @@ from retq_hub.views import FLIPS
 __all__ = ["Found", "Search"]
 
 _FIRST_L2 = 1e-3
-_GAIN = 0.002
-"""What is added to a basis must raise the measure by so much."""
+_WORTH_A_PASS = 0.002
+"""Flips, which multiply the backbone passes, must raise the measure by so much."""
 
 _GUIDED = tuple((radius, epsilon) for radius in (2, 4) for epsilon in (1e-5, 1e-4, 1e-3))
 _WORKING_PX = 392
@@ -90,10 +90,11 @@ class Search:
             others = (weight for weight in L2_WEIGHTS if weight != l2)
             best = self._best([best, *(self._try(best.basis, weight) for weight in others)])
         if recipe.pixels:
-            best = self._added(best, replace(best.basis, pixels=METHOD))
+            best = self._added(best, replace(best.basis, pixels=METHOD), gain=0.0)
         if recipe.flips:
             for views in _FLIPPED:
-                best = self._added(best, replace(best.basis, views=views))
+                basis = replace(best.basis, views=views)
+                best = self._added(best, basis, gain=_WORTH_A_PASS)
         if recipe.sharpen:
             best = self._sharpened(best)
         return replace(best, trials=tuple(self._trials))
@@ -158,10 +159,10 @@ class Search:
             rounds.append(self._best_of(list(wider), l2))
         return self._best(rounds)
 
-    def _added(self, best: Found, basis: Basis) -> Found:
-        """Keep what is added to a basis only if it helps."""
+    def _added(self, best: Found, basis: Basis, *, gain: float) -> Found:
+        """Keep what is added to a basis only if it helps by more than ``gain``."""
         found = self._try(basis, best.trial.l2)
-        return found if found.trial.measure >= best.trial.measure + _GAIN else best
+        return found if found.trial.measure > best.trial.measure + gain else best
 
     def _sharpened(self, best: Found) -> Found:
         tried = [
@@ -173,8 +174,7 @@ class Search:
             )
             for radius, epsilon in _GUIDED
         ]
-        found = self._best(tried)
-        return found if found.trial.measure >= best.trial.measure + _GAIN else best
+        return self._best([best, *tried])
 
     def _best(self, found: Iterable[Found]) -> Found:
         """Give the one with the highest measure, of equal ones the first, and let the rest go."""
