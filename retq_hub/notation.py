@@ -2,13 +2,14 @@
 
 ``2x2:7 + 1x1:3,7`` is block 7 of 2 x 2 tiles beside blocks 3 and 7 of the whole image.
 A pass is ``TILESxTILES[@SIZE][/OVERLAP]:LAYERS``; size and overlap in pixels; without a size the
-backbone's own. Layers alone, ``3,7``, are those of the whole image.
+backbone's own. Layers alone, ``3,7``, are those of the whole image. ``+ pixels`` at the end adds
+pixel channels.
 """
 
 import re
 from dataclasses import replace
 
-from retq_hub.channels import N_CHANNELS
+from retq_hub.channels import METHOD, N_CHANNELS
 from retq_hub.errors import UsageError
 from retq_hub.manifest import Basis, Head, Pass
 
@@ -21,7 +22,7 @@ def parse(text: str, *, size_px: int, views: tuple[str, ...] | None = None) -> B
     """Read a basis.
 
     Args:
-        text: Passes, joined by ``+``.
+        text: Passes, and perhaps ``pixels`` at the end, joined by ``+``.
         size_px: The backbone's own input size.
         views: Views that tokens are averaged over.
 
@@ -29,7 +30,9 @@ def parse(text: str, *, size_px: int, views: tuple[str, ...] | None = None) -> B
         UsageError: It is no basis.
     """
     passes = []
-    for part in text.replace(" ", "").split("+"):
+    *parts, last = text.replace(" ", "").split("+")
+    pixels = METHOD if parts and last == "pixels" else None
+    for part in parts if pixels else [*parts, last]:
         found = _PASS.fullmatch(part if ":" in part else f"1x1:{part}")
         if found is None or found[1] != found[2] or int(found[1]) == 0:
             raise UsageError(f"{part!r} is no pass", hint="such as 2x2:7 or 1x1@392:3,7")
@@ -46,7 +49,7 @@ def parse(text: str, *, size_px: int, views: tuple[str, ...] | None = None) -> B
         )
     if len({replace(one, layers=()) for one in passes}) != len(passes):
         raise UsageError(f"{text!r} names a pass twice", hint="name all its layers at once")
-    return Basis(passes=tuple(passes), norm=True, views=views)
+    return Basis(passes=tuple(passes), norm=True, views=views, pixels=pixels)
 
 
 def written(basis: Basis, *, size_px: int) -> str:

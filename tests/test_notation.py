@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support_core import assert_clear
 
+from retq_hub.channels import METHOD
 from retq_hub.errors import UsageError
 from retq_hub.manifest import Basis, Pass
 from retq_hub.notation import parse, written
@@ -79,3 +80,11 @@ def test_any_text_is_read_or_refused(text: str):
         assert error.hint
         return
     assert parse(written(basis, size_px=392), size_px=392) == basis
+
+
+def test_pixel_channels_come_last():
+    basis = parse("2x2:7 + 1x1:3 + pixels", size_px=392)
+    assert basis.pixels == METHOD
+    assert written(basis, size_px=392) == "2x2:7 + 1x1:3 + pixels"
+    with pytest.raises(UsageError, match="'pixels' is no pass"):
+        parse("pixels", size_px=392)

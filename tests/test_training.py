@@ -23,6 +23,7 @@ from retq_hub.evaluation import EVALUATION_PX, evaluate
 from retq_hub.features import TokenCache
 from retq_hub.heads import pixel_logits, probabilities
 from retq_hub.losses import CrossEntropy, SoftDice, SoftmaxEntropy
+from retq_hub.notation import written
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
 from retq_hub.recipe import Recipe
@@ -221,11 +222,15 @@ def test_a_shipped_query_is_trained_again(
     shipped = artifact.read_manifest(registry.locate(name))
     split = datasets.open_dataset(dataset, data / place, target=target, split="train")
     assert split.digest == shipped.data[0].split_digest
-    layers = ",".join(map(str, shipped.basis.layers))
-    recipe = Recipe(bases=(layers,), l2=shipped.training.l2, calibration="none")
+    basis, led = written(shipped.basis, size_px=392), shipped.head.guided is not None
+    recipe = Recipe(bases=(basis,), l2=shipped.training.l2, sharpen=led)
     done = train(split, tmp_path / name, name=name, recipe=recipe)
     assert same_vector(done.folder, REGISTRY / f"queries/{name}/{shipped.version}") < 1e-3
-    assert done.manifest.head.thresholds == pytest.approx(shipped.head.thresholds, abs=0.01)
+    head, calibration = done.manifest.head, done.manifest.head.calibration
+    assert head.thresholds == shipped.head.thresholds == (0.5,)
+    assert head.guided == shipped.head.guided
+    assert calibration is not None and shipped.head.calibration is not None
+    assert calibration.offset == pytest.approx(shipped.head.calibration.offset, abs=0.02)
     if name == "idrid-disc":
         again = train(split, tmp_path / "again", name=name, recipe=recipe)
         assert again.manifest.digest == done.manifest.digest
