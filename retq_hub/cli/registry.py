@@ -105,16 +105,21 @@ def _print(found: list[registry.Entry], as_json: bool) -> None:
     if as_json:
         print_json([to_json(one.record) for one in found])
         return
+    one_backbone = len({one.record.backbone for one in found}) == 1
     rows = [
         (
             one.record.name,
             one.record.version + (" (yanked)" if one.record.yanked else ""),
             ", ".join(one.record.targets),
-            one.record.backbone,
+            *([] if one_backbone else [one.record.backbone]),
             "-" if one.record.auroc is None else f"{one.record.auroc:.4f}",
             "-" if one.record.dice is None else f"{one.record.dice:.4f}",
         )
         for one in found
     ]
-    columns = ("name", "version", "marks", "backbone", "AUROC", "Dice")
-    print_table(columns, rows, wrap="marks", right=2)
+    backbone = [] if one_backbone else ["backbone"]
+    print_table(
+        ["name", "version", "marks", *backbone, "AUROC", "Dice"], rows, wrap="marks", right=2
+    )
+    if one_backbone:
+        click.echo(f"\nMade for {found[0].record.backbone}.")
