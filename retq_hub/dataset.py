@@ -72,17 +72,17 @@ class Sample:
                 temporary.write_bytes(stream.getvalue())
         return np.unpackbits(packed, count=size_px**2).reshape(size_px, size_px).astype(bool)
 
-    def guide(self, width: int, height: int) -> Tensor:
-        """Give the image's green channel at a size, through a cache on disk.
+    def guide(self, size_px: int) -> Tensor:
+        """Give the image's green channel on a square, through a cache on disk.
 
         Returns:
-            (height, width) float32, 0-1, of 8-bit precision.
+            (S, S) float32, 0-1, of 8-bit precision.
         """
-        path = cache_dir() / "guides" / f"{width}x{height}" / f"{self.image_digest}.npy"
+        path = cache_dir() / "guides" / f"{size_px}x{size_px}" / f"{self.image_digest}.npy"
         try:
             stored = np.load(path)
         except (OSError, ValueError, EOFError):
-            stored = np.rint(green(decode(self.image), width, height) * 255).astype(np.uint8)
+            stored = np.rint(green(decode(self.image), size_px) * 255).astype(np.uint8)
             stream = BytesIO()
             np.save(stream, stored)
             with whole_file(path) as temporary:

@@ -1,10 +1,10 @@
 """Sharper than the grid: a logit map is led by the image's edges. Pure tensors, no names.
 
 The filter's weights do not depend on the query, so that it is applied to the one-channel logit map
-and costs the same whatever the width of the tokens.
+and costs the same whatever the width of the tokens. It works at one size, that at which it was
+chosen: led by the pixels of a larger image, outlines would follow its noise.
 
-Source: He, Sun, Tang, Guided Image Filtering, 2013; He, Sun, Fast Guided Filter, 2015 (coefficients
-at a working size, brought to the image's).
+Source: He, Sun, Tang, Guided Image Filtering, 2013.
 """
 
 import torch.nn.functional as F
@@ -15,31 +15,25 @@ from retq_hub.grids import upsample
 __all__ = ["sharpen"]
 
 
-def sharpen(
-    grid: Tensor, guide: Tensor, *, working_guide: Tensor, radius_px: int, epsilon: float
-) -> Tensor:
+def sharpen(grid: Tensor, guide: Tensor, *, radius_px: int, epsilon: float) -> Tensor:
     """Upsample logits so that they follow the guide.
 
     Args:
         grid: (C, g, g) float32 logits.
-        guide: (H, W) float32, 0-1: the image at the size that is wanted.
-        working_guide: (S, S) float32, 0-1: the image at the size at which the filter works.
-        radius_px: Half the window's side at the working size.
+        guide: (S, S) float32, 0-1: the image at the size at which the filter works.
+        radius_px: Half the window's side there.
         epsilon: Below this variance the window counts as flat and is averaged.
 
     Returns:
-        (C, H, W) float32 logits.
+        (C, S, S) float32 logits.
     """
-    logits = upsample(grid, *working_guide.shape)
-    image = working_guide[None]
+    logits, image = upsample(grid, *guide.shape), guide[None]
     mean_image, mean_logits = _mean(image, radius_px), _mean(logits, radius_px)
     shared = _mean(image * logits, radius_px) - mean_image * mean_logits
     spread = _mean(image * image, radius_px) - mean_image * mean_image
     factor = shared / (spread + epsilon)
     offset = mean_logits - factor * mean_image
-    height, width = guide.shape
-    factor = upsample(_mean(factor, radius_px), height, width)
-    return factor * guide + upsample(_mean(offset, radius_px), height, width)
+    return _mean(factor, radius_px) * image + _mean(offset, radius_px)
 
 
 def _mean(maps: Tensor, radius: int) -> Tensor:

@@ -19,8 +19,8 @@ __all__ = ["Guide", "calibrate", "margins", "pixel_logits", "probabilities"]
 
 _SLOPE_BEYOND = 1e-3
 
-Guide = Callable[[int, int], Tensor]
-"""Gives the image's green channel at a width and height, (H, W) float32, 0-1."""
+Guide = Callable[[int], Tensor]
+"""Gives the image's green channel on a square of S pixels a side, (S, S) float32, 0-1."""
 
 
 def pixel_logits(head: Head, grid: Tensor, width: int, height: int, guide: Guide | None) -> Tensor:
@@ -40,14 +40,14 @@ def pixel_logits(head: Head, grid: Tensor, width: int, height: int, guide: Guide
         logits = upsample(grid, height, width)
     else:
         assert guide is not None, "a guided head needs the image"
-        size = head.guided.size_px
-        logits = sharpen(
+        one = head.guided
+        led = sharpen(
             grid,
-            guide(width, height),
-            working_guide=guide(size, size),
-            radius_px=head.guided.radius_px,
-            epsilon=head.guided.epsilon,
+            guide(one.size_px),
+            radius_px=one.radius_px,
+            epsilon=one.epsilon,
         )
+        logits = upsample(led, height, width)
     return logits if head.calibration is None else calibrate(head.calibration, logits)
 
 

@@ -92,15 +92,13 @@ def square(image: Image.Image, preprocessing: Preprocessing, size_px: int) -> ND
     return np.asarray(resized, dtype=np.uint8)
 
 
-def green(image: Image.Image, width: int, height: int) -> NDArray[np.float32]:
-    """Give an RGB image's green channel at a size: where retinal structures stand out most.
+def green(image: Image.Image, size_px: int) -> NDArray[np.float32]:
+    """Give an RGB image's green channel on a square: where retinal structures stand out most.
 
     Returns:
-        (height, width) float32, 0-1.
+        (S, S) float32, 0-1, of 8-bit precision, S = ``size_px``.
     """
-    channel = image.getchannel("G")
-    if channel.size != (width, height):
-        channel = channel.resize((width, height), Image.Resampling.BICUBIC)
+    channel = image.getchannel("G").resize((size_px, size_px), Image.Resampling.BICUBIC)
     return np.asarray(channel, dtype=np.float32) / np.float32(255)
 
 

@@ -41,13 +41,13 @@ class Segmentation:
         logits: (C, G, G) float32 on the finest grid; all else is computed from it when asked for.
         size: Width and height of the image in pixels.
         manifest: The query's manifest.
-        image: The image, where the query's head is led by it.
+        guide: (S, S) float32, 0-1, the image's green channel where the query's head is led by it.
     """
 
     logits: NDArray[np.float32]
     size: tuple[int, int]
     manifest: QueryManifest
-    image: Image.Image | None = None
+    guide: NDArray[np.float32] | None = None
 
     @property
     def probability(self) -> NDArray[np.float32]:
@@ -90,9 +90,10 @@ class Segmentation:
             self.manifest.head, torch.from_numpy(self.logits), width, height, self._guide
         )
 
-    def _guide(self, width: int, height: int) -> Tensor:
-        assert self.image is not None, "the pipeline keeps the image where the head needs it"
-        return torch.from_numpy(green(self.image, width, height))
+    def _guide(self, size_px: int) -> Tensor:
+        assert self.guide is not None, "the pipeline keeps it where the head needs it"
+        assert len(self.guide) == size_px, "it is kept at the size at which the head works"
+        return torch.from_numpy(self.guide)
 
 
 class Result(Mapping[str, Segmentation]):
@@ -246,11 +247,12 @@ class Pipeline:
             parts = torch.split(maps, [len(self.queries[name].bias) for name in names])
             for name, part in zip(names, parts, strict=True):
                 manifest = self.queries[name].manifest
+                guided = manifest.head.guided
                 found[name] = Segmentation(
                     logits=part.numpy(),
                     size=image.size,
                     manifest=manifest,
-                    image=image if manifest.head.guided else None,
+                    guide=green(image, guided.size_px) if guided else None,
                 )
         return Result(
             {name: found[name] for name in self.queries},

@@ -1,6 +1,6 @@
 """Check an artifact: that it is intact, and on request that it behaves as when it was made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retq_hub import artifact, registry
@@ -85,7 +85,7 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
     from PIL import Image
 
     from retq_hub.backbone import Backbone
-    from retq_hub.pipeline import AREA_PX, Pipeline, Segmentation
+    from retq_hub.pipeline import AREA_PX, Pipeline
     from retq_hub.probe import probe_image
     from retq_hub.query import Query
 
@@ -99,7 +99,7 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
     image = Image.fromarray(probe_image(max(one.side_px for one in manifest.basis.passes)))
     pipeline = Pipeline(backbone=backbone, queries={manifest.name: query}, embed=False)
     replayed = pipeline(image)[manifest.name]
-    recorded = Segmentation(logits=golden.logits, size=image.size, manifest=manifest, image=image)
+    recorded = replace(replayed, logits=golden.logits)
     worst = float(np.abs(replayed.logits - golden.logits).max())
     masks = [one.mask_at(AREA_PX, AREA_PX) for one in (replayed, recorded)]
     ppm = float((masks[0] != masks[1]).mean()) * 1e6

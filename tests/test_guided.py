@@ -37,7 +37,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize(("radius", "epsilon"), [(1, 1e-3), (2, 1e-2), (4, 1.0)])
 def test_it_is_the_guided_filter_of_the_paper(radius: int, epsilon: float):
     grid, image = 4 * random(2, 5, 5) - 2, random(15, 15, seed=1)
-    found = sharpen(grid, image, working_guide=image, radius_px=radius, epsilon=epsilon)
+    found = sharpen(grid, image, radius_px=radius, epsilon=epsilon)
     assert (found.shape, found.dtype) == ((2, 15, 15), torch.float32)
     for one, other in zip(found, upsample(grid, 15, 15), strict=True):
         a, b = naive(other.double().numpy(), image.double().numpy(), radius, epsilon)
@@ -45,19 +45,9 @@ def test_it_is_the_guided_filter_of_the_paper(radius: int, epsilon: float):
         np.testing.assert_allclose(one.numpy(), expected, atol=1e-3, rtol=1e-3)
 
 
-def test_coefficients_of_the_working_size_are_brought_to_the_images_size():
-    grid, image = 4 * random(1, 4, 4) - 2, random(12, 12, seed=1)
-    large = random(30, 20, seed=2)
-    found = sharpen(grid, large, working_guide=image, radius_px=2, epsilon=1e-2)
-    a, b = naive(upsample(grid, 12, 12)[0].double().numpy(), image.double().numpy(), 2, 1e-2)
-    stacked = torch.from_numpy(np.stack([a, b]))[None]
-    a, b = F.interpolate(stacked, (30, 20), mode="bilinear")[0].numpy()
-    np.testing.assert_allclose(found[0].numpy(), a * large.numpy() + b, atol=1e-3, rtol=1e-3)
-
-
 def test_a_flat_image_leaves_a_mean_over_the_window():
     grid, flat = random(1, 6, 6), torch.full((18, 18), 0.4)
-    found = sharpen(grid, flat, working_guide=flat, radius_px=2, epsilon=1e-3)
+    found = sharpen(grid, flat, radius_px=2, epsilon=1e-3)
     once = window_mean(upsample(grid, 18, 18)[0].double().numpy(), 2)
     np.testing.assert_allclose(found[0].numpy(), window_mean(once, 2), atol=1e-3)
 
@@ -69,7 +59,7 @@ def test_an_edge_of_the_image_sharpens_the_map():
     cells = F.avg_pool2d(image[None], 8)
     grid = 8 * cells - 4
     plain = upsample(grid, 48, 48)[0, 24]
-    led = sharpen(grid, image, working_guide=image, radius_px=6, epsilon=1e-4)[0, 24]
+    led = sharpen(grid, image, radius_px=6, epsilon=1e-4)[0, 24]
     assert led[22] - led[19] > 2 * (plain[22] - plain[19])
     truth = image[24] > 0.5
     assert int(((led > 0) != truth).sum()) <= int(((plain > 0) != truth).sum())
@@ -77,7 +67,7 @@ def test_an_edge_of_the_image_sharpens_the_map():
 
 def test_targets_are_filtered_apart():
     grid, image = random(3, 4, 4), random(12, 12, seed=1)
-    settings = {"working_guide": image, "radius_px": 2, "epsilon": 1e-2}
+    settings = {"radius_px": 2, "epsilon": 1e-2}
     together = sharpen(grid, image, **settings)
     for number in range(3):
         torch.testing.assert_close(together[number], sharpen(grid[[number]], image, **settings)[0])

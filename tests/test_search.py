@@ -75,7 +75,7 @@ def search(
     tokens: Callable[[Basis], Held],
     masks: Tensor,
     *bases: str,
-    guides: list[Callable[[int, int], Tensor]] | None = None,
+    guides: list[Callable[[int], Tensor]] | None = None,
     said: list[str] | None = None,
     **recipe: object,
 ) -> tuple[Found, Search]:
@@ -92,7 +92,7 @@ def search(
         held_out=held_out,
         masks=masks,
         parts=PARTS,
-        guides=guides or [lambda width, height: torch.zeros(height, width)] * n,
+        guides=guides or [lambda size_px: torch.zeros(size_px, size_px)] * n,
         recipe=given,
         size_px=16,
         progress=Told(),
@@ -191,9 +191,9 @@ def test_upsampling_led_by_the_image_is_kept_only_where_it_helps(helps: bool):
     masks = bars[:, None, None, :].expand(n, 1, 392, 392)
     cells = rows(F.avg_pool2d(masks.float(), 14))
 
-    def guide(image: int) -> Callable[[int, int], Tensor]:
+    def guide(image: int) -> Callable[[int], Tensor]:
         shown = bars[image].float().expand(392, 392) if helps else torch.full((392, 392), 0.5)
-        return lambda width, height: shown[:height, :width]
+        return lambda size_px: shown[:size_px, :size_px]
 
     found, one = search(
         lambda _: Held(cells),
