@@ -36,6 +36,7 @@ from retq_hub.training import train
 @contextlib.contextmanager
 def empty_cache() -> Iterator[None]:
     """Work in a cache that holds the backbone's weights and nothing else."""
+    LazyBackbone(progress=BarProgress())
     full = cache_dir()
     with tempfile.TemporaryDirectory(prefix="retq-") as folder:
         shutil.copytree(full / "weights", Path(folder) / "weights")

@@ -45,6 +45,7 @@ __all__ = [
     "Artifact",
     "Golden",
     "check_replaceable",
+    "check_retrainable",
     "copy",
     "findings",
     "read",
@@ -265,6 +266,27 @@ def check_replaceable(folder: Path) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, a folder is needed", hint="name a new folder")
+
+
+def check_retrainable(folder: Path) -> None:
+    """Refuse what `check_replaceable` refuses, and to lose figures that were recorded.
+
+    Raises:
+        UsageError: The folder holds something else than an artifact, or one with figures.
+    """
+    check_replaceable(folder)
+    if not (folder / MANIFEST).is_file():
+        return
+    try:
+        manifest = read_manifest(folder)
+    except ManifestError:
+        return
+    if manifest.metrics:
+        raise UsageError(
+            f"{folder} holds {manifest.name} {manifest.version} with recorded figures, which would "
+            "be lost",
+            hint="name a new folder, or remove it first",
+        )
 
 
 @contextmanager

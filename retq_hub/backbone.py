@@ -1,6 +1,6 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ from retq_hub.tiling import PassKey, cut, stitch
 
 __all__ = ["Backbone", "LazyBackbone", "PassKey", "Plan", "TokenSet", "assemble", "plan"]
 
+
+_TILES_AT_ONCE = 16
 
 Plan = Mapping[PassKey, tuple[int, ...]]
 """Which layers are read from which pass."""
@@ -154,9 +156,7 @@ class Backbone:
         for key, layers in needed.items():
             key.grid(self.spec.tokens.patch_px)
             wants = embed and embedding is None and key in at_home
-            tokens, pooled = self._encoder(
-                self._pixels(image, key), layers, norm=key.norm, embed=wants
-            )
+            tokens, pooled = self._run(self._pixels(image, key), layers, key, wants)
             for layer, tiles in zip(layers, tokens, strict=True):
                 found[key, layer] = stitch(tiles, key, self.spec.tokens.patch_px)
             embedding = pooled[0] if pooled is not None else embedding
@@ -189,6 +189,17 @@ class Backbone:
             BackboneMismatch: Other weights or other preprocessing; both digests are named.
         """
         return _check(ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch)
+
+    def _run(
+        self, pixels: Tensor, layers: Sequence[int], key: PassKey, embed: bool
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Run the tiles of an image, few at a time; (T, 3, S, S) in, (T, N, D) for each layer."""
+        parts = [
+            self._encoder(some, layers, norm=key.norm, embed=embed)
+            for some in torch.split(pixels, _TILES_AT_ONCE)
+        ]
+        tokens = [torch.cat([part[0][number] for part in parts]) for number in range(len(layers))]
+        return tokens, parts[0][1]
 
     def _pixels(self, image: Image.Image, key: PassKey) -> Tensor:
         preprocessing = self.spec.preprocessing

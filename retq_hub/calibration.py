@@ -86,19 +86,28 @@ class Counts:
     marked: NDArray[np.float64]
 
     @classmethod
-    def of(cls, logits: Sequence[Tensor], masks: Sequence[Tensor]) -> "Counts":
-        """Count the pixels of some images.
+    def none(cls) -> "Counts":
+        """Begin with no pixel."""
+        return cls(np.zeros(_BINS), np.zeros(_BINS))
+
+    def add(self, logits: Tensor, mask: Tensor) -> None:
+        """Count the pixels of an image.
 
         Args:
-            logits: (S, S) float32 each.
-            masks: (S, S) bool each.
+            logits: (S, S) float32.
+            mask: (S, S) bool.
         """
-        every, marked = np.zeros(_BINS), np.zeros(_BINS)
+        place = ((logits + _SPAN) * (_BINS / (2 * _SPAN))).long().clamp_(0, _BINS - 1).ravel()
+        self.all[:] += torch.bincount(place, minlength=_BINS).numpy()
+        self.marked[:] += torch.bincount(place[mask.ravel()], minlength=_BINS).numpy()
+
+    @classmethod
+    def of(cls, logits: Sequence[Tensor], masks: Sequence[Tensor]) -> "Counts":
+        """Count the pixels of some images, see `add`."""
+        counts = cls.none()
         for one, mask in zip(logits, masks, strict=True):
-            place = ((one + _SPAN) * (_BINS / (2 * _SPAN))).long().clamp_(0, _BINS - 1).ravel()
-            every += torch.bincount(place, minlength=_BINS).numpy()
-            marked += torch.bincount(place[mask.ravel()], minlength=_BINS).numpy()
-        return cls(every, marked)
+            counts.add(one, mask)
+        return counts
 
     @property
     def logits(self) -> NDArray[np.float64]:
@@ -180,6 +189,8 @@ def isotonic(counts: Counts) -> tuple[tuple[float, float], ...]:
 
 def calibrate(head: Head, counts: Sequence[Counts], method: str) -> Head:
     """Calibrate a head on the held-out pixels of each target; the thresholds move along.
+
+    The calibration error is that on the very predictions that it was fitted to.
 
     Args:
         head: The head without calibration.

@@ -1,7 +1,8 @@
 """Cross-validation over images: what a basis is worth, without touching the test images.
 
 Each fold's fit starts from the fit to all images with the curvature of the other folds there, so
-that five folds cost little more than one fit; the optimum that it reaches is the fold's own.
+that five folds cost little more than one fit; the optimum that it reaches is the fold's own. A loss
+that is not convex is fitted from the beginning, lest its minimum know the held-out images.
 Standardisation uses the tokens of all images, never their masks.
 
 Axis letters: n images, C targets, G side of the finest grid, S pixels a side of the mask.
@@ -68,7 +69,7 @@ def folds(
     *,
     seed: int,
     count: int = N_FOLDS,
-    strata: Sequence[int] | None = None,
+    strata: Sequence[Sequence[bool]] | None = None,
 ) -> list[list[int]]:
     """Deal images into folds by their content, whatever their order and names; twins stay together.
 
@@ -76,14 +77,17 @@ def folds(
         digests: One digest an image.
         seed: Another seed deals them otherwise.
         count: Number of folds; no more than there are different images.
-        strata: A number for each image; those with the same are spread evenly over the folds.
+        strata: Which targets each image shows; images of the rarest target are spread evenly over
+            the folds, then those of the next.
 
     Returns:
         For each fold the numbers of its images.
     """
     keys = [hashlib.sha256(f"{seed}/{digest}".encode()).digest() for digest in digests]
-    levels = dict(zip(keys, strata or [0] * len(keys), strict=True))
-    order = sorted(levels, key=lambda key: (-levels[key], key))
+    shown = dict(zip(keys, strata or [()] * len(keys), strict=True))
+    rarity = [sum(column) for column in zip(*shown.values(), strict=True)]
+    rarest = sorted(range(len(rarity)), key=lambda target: rarity[target])
+    order = sorted(shown, key=lambda key: ([not shown[key][one] for one in rarest], key))
     rank = {key: number for number, key in enumerate(order)}
     count = min(count, len(rank))
     return [
@@ -161,13 +165,17 @@ def cross_validate(
     for number, held_out in enumerate(parts):
         rest = views(sorted(image for part in parts if part is not held_out for image in part))
         others = [one for index, one in enumerate(curvatures) if index != number]
-        fit = minimise(
-            objective,
-            rest,
-            start=full.theta,
-            hessian=objective.hessian(others, len(rest)),
-            tolerance=_TOLERANCE,
-            watch=watch,
+        fit = (
+            minimise(
+                objective,
+                rest,
+                start=full.theta,
+                hessian=objective.hessian(others, len(rest)),
+                tolerance=_TOLERANCE,
+                watch=watch,
+            )
+            if loss.convex
+            else solve(objective, rest, watch=watch)
         )
         penalty = objective.penalty(fit.theta)
         losses += (objective.slope(fit.theta, held_out)[0] - penalty) * len(held_out)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub.digest import file_digest, json_digest
-from retq_hub.errors import DatasetError, ImageError, MaskError, RetqError
+from retq_hub.errors import DatasetError, ImageError, MaskError, NotFoundError, RetqError
 from retq_hub.images import area_mask, decode, green, read_mask
 from retq_hub.manifest import Licence, Target
 from retq_hub.progress import Progress
@@ -171,6 +171,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         columns: Columns that it must have.
 
     Raises:
+        NotFoundError: It is not there.
         DatasetError: It cannot be read, or lacks a column.
     """
     try:
@@ -183,6 +184,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
                     hint="its first line must name the columns",
                 )
             return [{key: value or "" for key, value in row.items() if key} for row in reader]
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path}", hint="check the path") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"{path} cannot be read as CSV ({error})", hint="save it as CSV in UTF-8"

@@ -15,7 +15,7 @@ from retq_hub.dataset import Dataset, Sample
 from retq_hub.errors import DatasetError, UsageError
 from retq_hub.features import TokenCache
 from retq_hub.figures import Evaluation, Example
-from retq_hub.heads import pixel_logits, probabilities
+from retq_hub.heads import margins, pixel_logits
 from retq_hub.lesions import detect, froc
 from retq_hub.manifest import Measured, QueryManifest
 from retq_hub.metrics import METRICS, ImageMetrics, by_group, score, summarise
@@ -119,6 +119,9 @@ class _Scorer:
         """Check the backbone and fill the token cache."""
         backbone = self._backbone or LazyBackbone(self.manifest.backbone.id, progress=progress)
         progress.note(backbone.check(self.manifest.backbone, allow_mismatch=allow_mismatch))
+        if self.target != self._dataset.target.name:
+            drawn = self._dataset.target.name
+            progress.note(f"{self.manifest.name} marks {self.target!r}, the masks {drawn!r}")
         if seen := trained_on(self.manifest, self._dataset):
             progress.note(
                 f"{self.manifest.name}: {seen} of {len(self._dataset.samples)} images were "
@@ -175,7 +178,9 @@ class _Scorer:
             head, size = self.manifest.head, self._size_px
             logits = pixel_logits(head, grid, size, size, sample.guide)
             if head.activation == "softmax":
-                logits = torch.logit(probabilities(head, logits), eps=1e-7)
+                # What is above the threshold shall be what is marked.
+                cuts = torch.logit(torch.tensor(head.thresholds))[:, None, None]
+                logits = margins(head, logits).clamp(-20, 20) + cuts
             return np.asarray(logits[self._number].numpy())
 
 

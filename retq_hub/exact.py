@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
+
 from retq_hub import tensorfile
 from retq_hub.backbone import LazyBackbone, plan
 from retq_hub.crossval import HeldOut, cross_validate
@@ -27,7 +29,8 @@ from retq_hub.trainingset import TrainingSet
 
 __all__ = ["choose", "solve_exactly"]
 
-_METHOD = "1"
+_NEAR = 1e-6
+_METHOD = "2"
 """Another number forgets what was cross-validated by other code."""
 
 
@@ -61,7 +64,8 @@ def solve_exactly(
     runs = sum(key.tiles**2 for key in plan(trials.variants(found.basis)))
     n = len(data.samples)
     progress.note(
-        f"{runs * n} backbone passes for {n} images; the paper's recipe needs {PAPER_EPOCHS * n}"
+        f"this basis takes {runs * n} backbone passes for {n} images, the paper's recipe "
+        f"{PAPER_EPOCHS * n}"
     )
     return Solution(
         basis=found.basis,
@@ -144,6 +148,8 @@ class _Trials:
                 "loss": repr(recipe.loss),
                 "l2": l2,
                 "seed": recipe.seed,
+                "folds": self._data.parts,
+                "torch": torch.__version__,
             }
         )
         path = cache_dir() / "trials" / f"{name}.safetensors"
@@ -189,6 +195,11 @@ def _solved(
         minimise(objective, images, start=found.held_out.theta, watch=watch)
         for images in progress.steps([range(len(tokens))], what="solving", total=1)
     ]
+    if fit.decrement > _NEAR:
+        progress.note(
+            f"stopped after {len(fit.steps)} steps: the loss could still fall by "
+            f"{fit.decrement:.1g}"
+        )
     progress.note(
         f"optimum: loss {fit.loss:.6f}, to fall at most {fit.decrement:.1g}, "
         f"after {len(fit.steps)} steps"

@@ -130,7 +130,8 @@ class TokenCache:
         for key, layers in plan([basis]).items():
             if self._is_whole(file, key, layers):
                 continue
-            wanted = tuple(sorted({*layers, *self._layers(file, key)}))
+            kept = tensorfile.read(self._path(file, key)) or {}
+            wanted = tuple(sorted({*layers, *map(int, kept)}))
             found, _ = backbone.tokens(image, {key: wanted})
             result[key] = {layer: found[key, layer].half() for layer in wanted}
             for layer, tokens in result[key].items():
@@ -157,13 +158,6 @@ class TokenCache:
                 return {layer: stored.get_tensor(str(layer)) for layer in layers}
         except (OSError, SafetensorError):
             return None
-
-    def _layers(self, file: ImageFile, key: PassKey) -> list[int]:
-        try:
-            with safe_open(self._path(file, key), framework="pt") as stored:
-                return [int(name) for name in stored.keys()]  # noqa: SIM118 - not a mapping
-        except (OSError, SafetensorError):
-            return []
 
     def _path(self, file: ImageFile, key: PassKey) -> Path:
         made_by = json_digest([*self._key, asdict(key)])

@@ -88,6 +88,7 @@ class Evaluation:
             "dataset": self.dataset,
             "target": self.target,
             "split": self.split,
+            "n_trained_on": self.n_trained_on,
             "split_digest": self.split_digest,
             "n_images": len(self.images),
             "n_with_target": sum(one.n_positive > 0 for one in self.images),

@@ -29,6 +29,7 @@ _SAMPLES = 8
 """Pixels that a curvature is estimated from, for each number to be learned."""
 
 _FEWEST = 64
+_STILL = 1e-5
 
 
 class TokenSource(Protocol):
@@ -59,7 +60,7 @@ class Standardisation:
 
     Attributes:
         mean: (D,) float64.
-        std: (D,) float64, positive.
+        std: (D,) float64, positive; infinite where a channel says nothing.
     """
 
     mean: Tensor
@@ -79,17 +80,21 @@ class Standardisation:
 
 
 def moments(tokens: TokenSource) -> Standardisation:
-    """Measure each channel over all images and tokens."""
+    """Measure each channel over all images and tokens.
+
+    A channel that hardly moves says nothing: its deviation is infinite, its weight becomes zero.
+    """
     D = sum(tokens.widths)
     total = torch.zeros(D, dtype=torch.float64)
     squares = torch.zeros(D, dtype=torch.float64)
     for number in range(len(tokens)):
-        blocks = [block.float() for block in tokens[number]]
+        blocks = [block.double() for block in tokens[number]]
         total += torch.cat([block.mean(0) for block in blocks])
         squares += torch.cat([block.square().mean(0) for block in blocks])
     mean = total / len(tokens)
-    std = (squares / len(tokens) - mean.square()).clamp(min=1e-12).sqrt()
-    return Standardisation(mean=mean, std=std)
+    std = (squares / len(tokens) - mean.square()).clamp(min=0).sqrt()
+    still = std < _STILL * (mean.abs() + 1e-3)
+    return Standardisation(mean=mean, std=std.masked_fill(still, float("inf")))
 
 
 class Objective:

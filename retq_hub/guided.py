@@ -38,4 +38,6 @@ def sharpen(grid: Tensor, guide: Tensor, *, radius_px: int, epsilon: float) -> T
 
 def _mean(maps: Tensor, radius: int) -> Tensor:
     """Average over a square window, cut at the border."""
-    return F.avg_pool2d(maps, 2 * radius + 1, 1, radius, count_include_pad=False)
+    side = 2 * radius + 1
+    rows = F.avg_pool2d(maps, (side, 1), 1, (radius, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)

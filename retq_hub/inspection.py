@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from retq_hub.channels import N_CHANNELS, SIDE
 from retq_hub.errors import Finding
-from retq_hub.manifest import QueryManifest
+from retq_hub.manifest import Basis, QueryManifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 __all__ = [
     "GOLDEN",
     "GOLDEN_TOLERANCE",
+    "MAX_RUNS",
+    "MAX_SIDE_PX",
     "MANIFEST",
     "QUERY",
+    "basis_findings",
     "golden_findings",
     "sense_findings",
     "shape_findings",
@@ -30,6 +33,12 @@ __all__ = [
 MANIFEST = "retq.json"
 QUERY = "query.safetensors"
 GOLDEN = "golden.safetensors"
+
+MAX_SIDE_PX = 4096
+"""Largest square that a pass may resize an image to."""
+
+MAX_RUNS = 128
+"""So often at most the backbone runs for one image."""
 
 GOLDEN_TOLERANCE = 1e-3
 """Largest allowed absolute deviation of a logit recomputed from the golden tokens."""
@@ -94,22 +103,51 @@ def shape_findings(
         yield Finding(where="query", what=what)
 
 
+def basis_findings(basis: Basis) -> Iterator[Finding]:
+    """Refuse a basis that cannot be, or that would take memory without end."""
+    where = f"{MANIFEST}/basis"
+    for one in basis.passes:
+        overlap = one.overlap_px or 0
+        if overlap and (one.tiles == 1 or 2 * overlap > one.size_px):
+            what = f"{one.tiles} tiles of {one.size_px} pixels cannot overlap by {overlap}"
+            yield Finding(where=where, what=what)
+        if one.side_px > MAX_SIDE_PX:
+            what = f"a pass of {one.side_px} pixels a side; at most {MAX_SIDE_PX} are read"
+            yield Finding(where=where, what=what)
+    kinds = {(one.size_px, one.tiles, one.overlap_px) for one in basis.passes}
+    if len(kinds) != len(basis.passes):
+        yield Finding(where=where, what="names a pass twice")
+    runs = sum(one.tiles**2 for one in basis.passes) * len(basis.views or ("plain",))
+    if runs > MAX_RUNS:
+        what = f"runs the backbone {runs} times for an image; at most {MAX_RUNS} are allowed"
+        yield Finding(where=where, what=what)
+
+
+def _calibration_findings(manifest: QueryManifest) -> Iterator[Finding]:
+    C, calibration = len(manifest.targets), manifest.head.calibration
+    if calibration is None:
+        return
+    where = f"{MANIFEST}/head/calibration"
+    for name in ("scale", "offset", "shift", "knots", "ece", "ece_before"):
+        values = getattr(calibration, name)
+        if values is not None and len(values) != C:
+            what = f"has {len(values)} values for {C} targets"
+            yield Finding(where=f"{where}/{name}", what=what)
+    if (calibration.knots is not None) != (calibration.method == "isotonic"):
+        yield Finding(where=where, what=f"{calibration.method} has other members")
+    for number, knots in enumerate(calibration.knots or ()):
+        if any(x1 < x0 + 1e-3 or y1 < y0 for (x0, y0), (x1, y1) in pairwise(knots)):
+            yield Finding(where=f"{where}/knots/{number}", what="does not rise from knot to knot")
+
+
 def sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
     """What the schema cannot say: lengths that must agree."""
     C = len(manifest.targets)
     if len(manifest.head.thresholds) != C:
         what = f"has {len(manifest.head.thresholds)} thresholds for {C} targets"
         yield Finding(where=f"{MANIFEST}/head/thresholds", what=what)
-    calibration = manifest.head.calibration
-    for name in ("scale", "offset", "shift", "knots", "ece", "ece_before") if calibration else ():
-        values = getattr(calibration, name)
-        if values is not None and len(values) != C:
-            what = f"has {len(values)} values for {C} targets"
-            yield Finding(where=f"{MANIFEST}/head/calibration/{name}", what=what)
-    for number, knots in enumerate((calibration and calibration.knots) or ()):
-        if any(after[0] <= before[0] for before, after in pairwise(knots)):
-            where = f"{MANIFEST}/head/calibration/knots/{number}"
-            yield Finding(where=where, what="does not rise from knot to knot")
+    yield from basis_findings(manifest.basis)
+    yield from _calibration_findings(manifest)
     if len({target.name for target in manifest.targets}) != C:
         yield Finding(where=f"{MANIFEST}/targets", what="has a name twice")
     for number, data in enumerate(manifest.data):

@@ -7,7 +7,8 @@ loss                formula, z logit, y mask, p probability                 conv
 ==================  ======================================================  ==========
 `CrossEntropy`      softplus(z) - y z; positives times ``positive_weight``  yes
 `SoftmaxEntropy`    log(1 + sum over targets of exp z) - z of the target    yes
-`SoftDice`          1 - 2 sum(p y) / (sum p + sum y), per image             no
+`SoftDice`          1 - (2 sum(p y) + 1) / (sum p + sum y + 1), per image,  no
+                    plus a share of the cross-entropy
 ==================  ======================================================  ==========
 """
 
@@ -122,8 +123,9 @@ class SoftmaxEntropy:
         masks = masks / masks.sum(0).clamp(min=1)
         share = 1 / logits[0].numel()
         counts = (1 + (self.positive_weight - 1) * masks.sum(0)) * share
-        value = (_log_total(logits) - (masks * logits).sum(0)) * counts
-        return float(value.sum(dtype=torch.float64)), (_softmax(logits) - masks) * counts
+        wanted = self.positive_weight * share * masks
+        value = _log_total(logits) * counts - (wanted * logits).sum(0)
+        return float(value.sum(dtype=torch.float64)), _softmax(logits) * counts - wanted
 
     def weight(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Give the second derivative by each logit, see `Loss`."""

@@ -157,7 +157,8 @@ class Calibration:
     Attributes:
         method: ``platt`` (scale and offset), ``prior`` (an offset that puts the threshold at 0.5)
             or ``isotonic`` (knots).
-        ece: Expected calibration error of each target on held-out training images, afterwards.
+        ece: Expected calibration error of each target, afterwards, on the held-out predictions for
+            training images that it was fitted to.
         ece_before: Likewise without calibration.
         scale: Of the logits, for each target.
         offset: Added afterwards, for each target.
@@ -231,7 +232,7 @@ class Training:
         measure: What thresholds and bases were chosen by.
         views: Views of each image that were trained on; None: the plain one.
         trials: All that cross-validation tried.
-        backbone_passes: How often the backbone ran, were nothing cached.
+        backbone_passes: How often the backbone runs over the training images for this basis.
     """
 
     recipe: str

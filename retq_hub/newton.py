@@ -3,12 +3,14 @@
 Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4 (two-loop recursion).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from retq_hub.errors import UsageError
 from retq_hub.fit import Objective
 
 __all__ = ["Fit", "Step", "minimise"]
@@ -77,6 +79,9 @@ def minimise(
         hessian: A Hessian from nearby, (C, D + 1, D + 1), to begin with.
         tolerance: Stop when the objective can fall by less than this.
         watch: Told of every step.
+
+    Raises:
+        UsageError: The objective leaves what a float can hold.
     """
     theta = objective.start(images) if start is None else start
     loss, slope = objective.slope(theta, images)
@@ -89,6 +94,10 @@ def minimise(
         step = -metric.solve(slope)
         promised = float((slope * step).sum())
         steps.append(Step(step=len(steps), loss=loss, decrement=-promised / 2))
+        if not math.isfinite(loss):
+            raise UsageError(
+                "the objective is no number any more", hint="choose a milder L2 or positive weight"
+            )
         watch(steps[-1])
         if -promised / 2 < tolerance or len(steps) > _MAX_STEPS:
             return Fit(theta=theta, steps=tuple(steps))

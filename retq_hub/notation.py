@@ -88,7 +88,7 @@ def meaning(head: Head) -> str:
         return "not calibrated"
     errors = ", ".join(f"{one:.4f}" for one in found.ece)
     before = ", ".join(f"{one:.4f}" for one in found.ece_before)
-    error = f"calibration error on held-out images {errors}, {before} without"
+    error = f"calibration error {errors} on the held-out images it was fitted to, {before} without"
     if found.shift is None:
         return f"frequencies ({found.method}); {error}"
     shifts = ", ".join(f"{one:.2f}" for one in found.shift)

@@ -291,6 +291,12 @@ def _check(name: str, query: Query, backbone: Backbone, allow_mismatch: bool) ->
     except BackboneMismatch as error:
         raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
     basis = query.manifest.basis
+    depth = backbone.spec.tokens.layers
+    if max(basis.layers) >= depth:
+        raise BackboneMismatch(
+            f"{name}: it reads layer {max(basis.layers)}, {backbone.spec.id} has 0-{depth - 1}",
+            hint="it was made for another backbone",
+        )
     width = backbone.spec.tokens.width * len(basis.layers) + (N_CHANNELS if basis.pixels else 0)
     if query.vector.shape[1] != width:
         raise BackboneMismatch(

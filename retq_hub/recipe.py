@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from retq_hub.errors import UsageError
+from retq_hub.inspection import basis_findings
 from retq_hub.losses import CrossEntropy, Loss, SoftDice, SoftmaxEntropy
 from retq_hub.manifest import BackboneSpec, Basis
 from retq_hub.notation import parse
@@ -68,9 +69,10 @@ def loss_named(name: str, *, positive_weight: float) -> Loss:
     Raises:
         UsageError: The weight is not positive, or the loss has none.
     """
-    if not 0 < positive_weight < float("inf"):
+    if not 1e-3 <= positive_weight <= 1e3:
         raise UsageError(
-            f"a weight of {positive_weight:g} for positives makes no sense", hint="such as 3"
+            f"a weight of {positive_weight:g} for positives is out of range, 0.001 to 1000",
+            hint="such as 3",
         )
     if name == "dice":
         if positive_weight != 1:
@@ -87,9 +89,25 @@ def checked_bases(recipe: Recipe, spec: BackboneSpec) -> list[Basis]:
     Raises:
         UsageError: The recipe makes no sense, or the backbone cannot give such a basis.
     """
-    if recipe.l2 is not None and not 0 < recipe.l2 < float("inf"):
+    if recipe.l2 is not None and not 1e-9 <= recipe.l2 <= 1e6:
         raise UsageError(
-            f"an L2 weight of {recipe.l2:g} gives no unique solution", hint="such as 0.001"
+            f"an L2 weight of {recipe.l2:g} is out of range, 1e-9 to 1e6", hint="such as 0.001"
+        )
+    if not 0 <= recipe.seed < 2**31:
+        raise UsageError(f"a seed of {recipe.seed} is out of range", hint=f"0 to {2**31 - 1}")
+    if recipe.kind == "paper":
+        _check_paper(recipe)
+    elif recipe.epochs != PAPER_EPOCHS:
+        raise UsageError("the exact recipe has no epochs", hint="leave --epochs out")
+    if recipe.bases and (recipe.max_layers, recipe.max_tiles) != (1, 1):
+        raise UsageError(
+            "where bases are named, layers and tiles are not searched",
+            hint="leave --max-layers and --max-tiles out, or --basis",
+        )
+    if isinstance(recipe.loss, SoftmaxEntropy) and recipe.calibration in ("platt", "isotonic"):
+        raise UsageError(
+            f"calibration {recipe.calibration} is for single targets, not for a softmax",
+            hint="leave --calibration out",
         )
     _check_views(recipe)
     if min(recipe.max_layers, recipe.max_tiles) < 1:
@@ -106,6 +124,19 @@ def checked_bases(recipe: Recipe, spec: BackboneSpec) -> list[Basis]:
     for basis, text in zip(bases, texts, strict=True):
         _check(basis, text, spec)
     return bases
+
+
+def _check_paper(recipe: Recipe) -> None:
+    if recipe != Recipe(kind="paper", seed=recipe.seed, epochs=recipe.epochs):
+        raise UsageError(
+            "the paper's recipe has no other choices than --seed and --epochs",
+            hint="leave the other options out, or use the exact recipe",
+        )
+    if not 1 <= recipe.epochs <= PAPER_EPOCHS:
+        raise UsageError(
+            f"{recipe.epochs} epochs of {PAPER_EPOCHS} cannot be run",
+            hint=f"name a number from 1 to {PAPER_EPOCHS}",
+        )
 
 
 def _check_views(recipe: Recipe) -> None:
@@ -127,18 +158,8 @@ def _check(basis: Basis, text: str, spec: BackboneSpec) -> None:
         raise UsageError(
             f"basis {text}: {spec.id} has no layers {wrong}", hint=f"name some of 0-{depth - 1}"
         )
-    grids = [
-        PassKey(one.size_px, one.tiles, True, overlap_px=one.overlap_px or 0).grid(
-            spec.tokens.patch_px
-        )
-        for one in basis.passes
-    ]
-    if max(grids) > _MAX_GRID:
-        raise UsageError(
-            f"basis {text} makes a grid of {max(grids)} cells a side, at most {_MAX_GRID} are "
-            "sensible",
-            hint="use fewer tiles",
-        )
-
-
-_MAX_GRID = 256
+    if found := list(basis_findings(basis)):
+        raise UsageError(f"basis {text}: {found[0].what}", hint="use fewer or smaller passes")
+    for one in basis.passes:
+        key = PassKey(one.size_px, one.tiles, True, overlap_px=one.overlap_px or 0)
+        key.grid(spec.tokens.patch_px)

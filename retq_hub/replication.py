@@ -8,7 +8,6 @@ import torch
 
 from retq_hub.augment import OVERSIZE
 from retq_hub.backbone import LazyBackbone
-from retq_hub.errors import UsageError
 from retq_hub.images import decode, square
 from retq_hub.losses import CrossEntropy
 from retq_hub.manifest import Basis, Head, Pass
@@ -30,18 +29,12 @@ def solve_as_in_paper(
     Args:
         data: The images and masks.
         backbone: The backbone; its last layer is read.
-        recipe: Seed and epochs; the rest must be as it is by default.
+        recipe: Seed and epochs.
         progress: Where to report.
 
     Raises:
-        UsageError: The recipe asks for what the paper's has not.
         StorageError: The run cannot be saved.
     """
-    if recipe != Recipe(kind="paper", seed=recipe.seed, epochs=recipe.epochs):
-        raise UsageError(
-            "the paper's recipe has no other choices than seed and epochs",
-            hint="leave the other options out, or use the exact recipe",
-        )
     spec = backbone.spec
     preprocessing, layer = spec.preprocessing, spec.tokens.layers - 1
     side = OVERSIZE * preprocessing.size_px

@@ -4,7 +4,6 @@ Every text is escaped, since manifests and file names come from strangers. The s
 same bytes.
 """
 
-import tempfile
 from html import escape
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from PIL import Image
 
 from retq_hub.comparison import Comparison
 from retq_hub.dataset import Dataset
-from retq_hub.errors import storage_errors
 from retq_hub.figures import Evaluation, Example
 from retq_hub.images import decode
 from retq_hub.manifest import Interval
@@ -35,26 +33,15 @@ from retq_hub.tables import (
     n_defined,
 )
 
-__all__ = ["DOCUMENT", "PAGE", "reserve", "write_scorecard"]
+__all__ = ["DOCUMENT", "PAGE", "write_scorecard"]
 
+_FEW = 10
 PAGE = "report.html"
 DOCUMENT = "evaluation.json"
 
 _PICTURE_PX = 800
 _HEADLINES = ("dice", "auroc", "auprc")
 _READER, _QUERY = "#FFFFFF", "#56B4E9"
-
-
-def reserve(folder: Path) -> None:
-    """Make a folder and try to write in it, so that hours of work are not for nothing.
-
-    Raises:
-        StorageError: The place cannot be written.
-    """
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".retq-"):
-            pass
 
 
 def write_scorecard(folder: Path, found: Evaluation, *, dataset: Dataset) -> None:
@@ -189,12 +176,18 @@ def _groups(found: Evaluation) -> str:
 </section>"""
 
 
+def _few(found: Evaluation) -> str:
+    n = len(found.images)
+    return f"; with {n} photographs an interval is no more than a hint" if n < _FEW else ""
+
+
 def _against(found: Evaluation, against: Comparison) -> str:
     return f"""<section aria-labelledby="against">
 <h2 id="against">Against {escape(against.query)}</h2>
 <p>The figure of {escape(found.query)} minus that of {escape(against.query)}, photograph by
 photograph, each query at its own threshold ({found.threshold:g} and {against.threshold:g}). Where
-the interval does not hold zero, the difference is more than chance between photographs.</p>
+the interval does not hold zero, chance between photographs alone would hardly give such a
+difference{_few(found)}.</p>
 {differences_table(against)}
 <p class="small">Better, equal and worse count photographs. Of HD95 less is better. The interval
 resamples both queries on the same photographs; the mark in the middle of a line is zero, and each

@@ -89,7 +89,7 @@ class Search:
         if recipe.l2 is None:
             others = (weight for weight in L2_WEIGHTS if weight != l2)
             best = self._best([best, *(self._try(best.basis, weight) for weight in others)])
-        if recipe.pixels:
+        if recipe.pixels and not best.basis.pixels:
             best = self._added(best, replace(best.basis, pixels=METHOD), gain=0.0)
         if recipe.flips:
             for views in _FLIPPED:
@@ -111,13 +111,22 @@ class Search:
                 f"a mean of {trial.measure:.4f} there"
             ),
         )
-        if recipe.calibration == "none" or self._activation == "softmax":
+        self._progress.note(
+            f"chosen: {trial.basis}, L2 {trial.l2:g}{_led(found.guided)}, held-out "
+            f"{_MEASURES[recipe.measure]} {trial.measure:.4f}"
+        )
+        if self._activation == "softmax":
+            self._progress.note("a softmax is not calibrated: its thresholds stay as they are")
             return head
-        logits = self._pixels(found.held_out, found.guided)
-        counts = [
-            Counts.of([one[number] for one in logits], list(self._masks[:, number]))
-            for number in range(self._masks.shape[1])
-        ]
+        if recipe.calibration == "none":
+            return head
+        counts = [Counts.none() for _ in head.thresholds]
+        size = self._masks.shape[-1]
+        images = zip(found.held_out.grids, self._guides, self._masks, strict=True)
+        for grid, guide, masks in images:
+            logits = pixel_logits(replace(head, calibration=None), grid, size, size, guide)
+            for one, pixels, mask in zip(counts, logits, masks, strict=True):
+                one.add(pixels, mask)
         return calibrate(head, counts, recipe.calibration)
 
     def _best_of(self, bases: Sequence[Basis], l2: float) -> Found:
@@ -142,10 +151,10 @@ class Search:
             guided=guided,
         )
         self._trials.append(trial)
-        led = f", led by radius {guided.radius_px}, {guided.epsilon:g}" if guided else ""
+        many = "s" if len(thresholds) > 1 else ""
         self._progress.note(
-            f"{trial.basis}, L2 {l2:g}{led}: held-out {_MEASURES[self._recipe.measure]} "
-            f"{measure:.4f} at {', '.join(f'{one:g}' for one in thresholds)}"
+            f"{trial.basis}, L2 {l2:g}{_led(guided)}: held-out {_MEASURES[self._recipe.measure]} "
+            f"{measure:.4f} at threshold{many} {', '.join(f'{one:g}' for one in thresholds)}"
         )
         return Found(basis=basis, trial=trial, held_out=held_out, guided=guided, trials=())
 
@@ -193,15 +202,6 @@ class Search:
             guided=guided,
         )
 
-    def _pixels(self, held_out: HeldOut, guided: Guided | None) -> list[Tensor]:
-        """Give the held-out logits of each image's pixels, (C, S, S)."""
-        size = self._masks.shape[-1]
-        head = self._plain_head(guided, (0.5,) * self._masks.shape[1])
-        return [
-            pixel_logits(head, grid, size, size, guide)
-            for grid, guide in zip(held_out.grids, self._guides, strict=True)
-        ]
-
     def _levels(self, held_out: HeldOut, guided: Guided | None) -> tuple[float, tuple[float, ...]]:
         head = self._plain_head(guided, (0.5,) * self._masks.shape[1])
         size = self._masks.shape[-1]
@@ -209,6 +209,9 @@ class Search:
         for grid, guide, masks in zip(held_out.grids, self._guides, self._masks, strict=True):
             logits = pixel_logits(head, grid, size, size, guide)
             odds = torch.logit(probabilities(head, logits), eps=1e-7)
+            if head.activation == "softmax":
+                first = torch.arange(len(logits))[:, None, None] == logits.argmax(0)
+                odds = odds.where(first, -20.0)
             pairs = zip(odds, masks, strict=True)
             curves.append(
                 torch.stack([overlap_curve(*pair, self._recipe.measure) for pair in pairs])
@@ -217,6 +220,12 @@ class Search:
         best = [best_level(one) for one in by_target]
         values = [float(one.mean(0)[at]) for one, at in zip(by_target, best, strict=True)]
         return sum(values) / len(values), tuple((at + 1) / LEVELS for at in best)
+
+
+def _led(guided: Guided | None) -> str:
+    if guided is None:
+        return ""
+    return f", sharpened with radius {guided.radius_px}, epsilon {guided.epsilon:g}"
 
 
 def _merged(basis: Basis, unit: Basis) -> Basis:

@@ -24,7 +24,7 @@ class Solution:
         l2: Weight of the L2 term.
         selection: What was chosen, and how, for the manifest.
         trials: All that cross-validation tried.
-        backbone_passes: How often the backbone ran, were nothing cached.
+        backbone_passes: How often the backbone runs over the training images for this basis.
     """
 
     basis: Basis

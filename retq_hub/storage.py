@@ -11,13 +11,38 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from retq_hub.errors import storage_errors
+from retq_hub.errors import StorageError, storage_errors
 
-__all__ = ["cache_dir", "json_text", "whole_file", "whole_folder", "write_json", "write_text"]
+__all__ = [
+    "cache_dir",
+    "check_writable",
+    "json_text",
+    "whole_file",
+    "whole_folder",
+    "write_json",
+    "write_text",
+]
 
 
 _TRIES = 5
 """So often another process may put a folder in our way while we put ours in place."""
+
+
+def check_writable(folder: Path) -> None:
+    """Try to write in a folder, which is made, so that hours of work are not for nothing.
+
+    Raises:
+        StorageError: The place cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".retq-"):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"cannot write in {folder}: {reason}", hint="name another folder"
+        ) from error
 
 
 def cache_dir() -> Path:

@@ -47,17 +47,19 @@ class PassKey:
         Raises:
             UsageError: Size or overlap do not fall on the patches, or the overlap is too large.
         """
-        if self.size_px % patch_px or self.overlap_px % patch_px:
+        if 2 * self.overlap_px > self.size_px or (self.overlap_px and self.tiles == 1):
             raise UsageError(
-                f"{self.size_px} pixels with an overlap of {self.overlap_px} are no multiples of "
-                f"the backbone's patch, {patch_px}",
-                hint=f"such as {patch_px * 28} and {patch_px * 4}",
-            )
-        if not 0 <= 2 * self.overlap_px <= self.size_px:
-            raise UsageError(
-                f"tiles of {self.size_px} pixels cannot overlap by {self.overlap_px}",
+                f"{self.tiles} x {self.tiles} tiles of {self.size_px} pixels cannot overlap by "
+                f"{self.overlap_px}",
                 hint="by half of the tile at most",
             )
+        for what, pixels in (("input size", self.size_px), ("overlap", self.overlap_px)):
+            if pixels % patch_px:
+                raise UsageError(
+                    f"an {what} of {pixels} pixels is no multiple of the backbone's patch, "
+                    f"{patch_px}",
+                    hint=f"such as {max(1, round(pixels / patch_px)) * patch_px}",
+                )
         return self.side_px // patch_px
 
 

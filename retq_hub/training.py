@@ -22,7 +22,7 @@ from retq_hub.progress import Progress, Silent
 from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
 from retq_hub.solution import Solution
-from retq_hub.storage import write_text
+from retq_hub.storage import check_writable, write_text
 from retq_hub.trainingset import TrainingSet
 
 __all__ = ["Trained", "train"]
@@ -98,7 +98,8 @@ def train(
     summary = summary or f"Marks {labels}; trained on {first.title}."
     identity = {"name": name, "version": version, "summary": summary}
     schema.check_members(identity, schema.QUERY, subject="the query to be made")
-    artifact.check_replaceable(output)
+    artifact.check_retrainable(output)
+    check_writable(output.resolve().parent)
     backbone = backbone or LazyBackbone(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
@@ -150,9 +151,10 @@ def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
     every = [manifest.licence, backbone.spec.licence, *(one.licence for one in manifest.data)]
     if len({one.id for one in every}) == 1:
         return ""
+    data = ", ".join(dict.fromkeys(one.licence.id for one in manifest.data))
     return (
-        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}, data "
-        f"{', '.join(one.licence.id for one in manifest.data)}; together: {card.combination(every)}"
+        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}, data {data}\n"
+        f"  together: {card.combination(every).partition(' (')[0]}"
     )
 
 

@@ -43,7 +43,8 @@ class TrainingSet:
         self.masks = torch.stack([torch.from_numpy(one) for one in masks], dim=1)
         self._marked = self.masks.flatten(2).any(2)
         self._check_enough(progress)
-        self.parts = folds(self.digests, seed=seed, strata=self._marked.sum(1).tolist())
+        self.parts = folds(self.digests, seed=seed, strata=self._marked.tolist())
+        self._check_folds()
 
     @property
     def labels(self) -> str:
@@ -72,14 +73,28 @@ class TrainingSet:
             citation=first.citation,
         )
 
+    def _check_folds(self) -> None:
+        """Refuse folds without which a target is shown by no image."""
+        for part in self.parts:
+            rest = [number for number in range(len(self.samples)) if number not in set(part)]
+            shown = self._marked[rest].any(0).tolist()
+            for one, any_ in zip(self.sets, shown, strict=True):
+                if not any_:
+                    raise DatasetError(
+                        f"all images that show {one.target.label} fall into one fold: while they "
+                        "are held out, none is left to learn from",
+                        hint="another --seed deals them otherwise",
+                    )
+
     def check_exclusive(self) -> None:
         """Refuse targets that overlap by more than a hundredth of what is marked.
 
         Raises:
             DatasetError: They do.
         """
-        drawn = self.masks.sum(1)
-        both, any_ = int((drawn > 1).sum()), int((drawn > 0).sum())
+        drawn = [one.sum(0) for one in self.masks]
+        both = sum(int((one > 1).sum()) for one in drawn)
+        any_ = sum(int((one > 0).sum()) for one in drawn)
         if both > any_ / 100:
             raise DatasetError(
                 f"{both / any_:.0%} of the marked pixels belong to several of {self.labels}, which "
@@ -119,6 +134,18 @@ def _check_together(sets: Sequence[Dataset], digests: Sequence[str]) -> None:
     names = [one.target.name for one in sets]
     if len(set(names)) != len(names):
         raise UsageError(f"a target is named twice: {', '.join(names)}", hint="name each once")
+    if len({one.licence.id for one in sets}) > 1:
+        raise UsageError(
+            f"the targets come under different licences: "
+            f"{', '.join(one.licence.id for one in sets)}",
+            hint="train a query for each",
+        )
+    masks = [[sample.mask_digests for sample in one.samples] for one in sets]
+    if any(one in masks[:number] for number, one in enumerate(masks)):
+        raise DatasetError(
+            f"{', '.join(names)}: two targets have the very same masks",
+            hint="a CSV needs a column for each target, a folder of masks a folder for each",
+        )
     if any([one.image_digest for one in each.samples] != digests for each in sets):
         raise DatasetError(
             "the targets are drawn on different images",

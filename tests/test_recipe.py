@@ -30,10 +30,10 @@ def test_bases_that_are_named_are_taken_as_they_are():
     [
         (Recipe(bases=("1x1:3",)), ("1x1:3", "tiny-vit has no layers [3]", "0-2")),
         (Recipe(bases=("1", "2x2:1,7,9")), ("2x2:1,7,9", "[7, 9]")),
-        (Recipe(bases=("65x65:1",)), ("grid of 260 cells", "at most 256", "fewer tiles")),
+        (Recipe(bases=("65x65:1",)), ("pass of 4160 pixels", "at most 4096", "smaller passes")),
         (Recipe(bases=("1x1@60:1",)), ("60 pixels", "patch, 16")),
         (Recipe(bases=("2x2/8:1",)), ("overlap of 8", "patch, 16")),
-        (Recipe(bases=("2x2/48:1",)), ("cannot overlap by 48", "half")),
+        (Recipe(bases=("2x2/48:1",)), ("cannot overlap by 48", "smaller passes")),
         (Recipe(bases=("two",)), ("'two' is no pass", "such as")),
         (Recipe(l2=0.0), ("L2 weight of 0 ", "0.001")),
         (Recipe(l2=-1.0), ("L2 weight of -1",)),
@@ -67,7 +67,7 @@ def test_losses_by_their_names():
 def test_a_weight_that_makes_no_sense_is_refused(weight: float):
     with pytest.raises(UsageError) as caught:
         loss_named("entropy", positive_weight=weight)
-    assert_clear(caught.value, 2, "for positives makes no sense")
+    assert_clear(caught.value, 2, "for positives is out of range")
 
 
 def test_a_weight_for_the_dice_loss_is_refused():

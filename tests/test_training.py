@@ -109,7 +109,7 @@ def test_a_given_basis_and_l2_are_taken_as_they_are(
         ({"bases": ("3",)}, ("tiny-vit has no layers [3]", "0-2")),
         ({"bases": ("-1",)}, ("'-1' is no pass",)),
         ({"bases": ("1,1",)}, ("names a layer twice",)),
-        ({"bases": ("65x65:1",)}, ("at most 256",)),
+        ({"bases": ("65x65:1",)}, ("at most 4096",)),
         ({"bases": ("1x1@70:1",)}, ("70 pixels", "patch, 16")),
         ({"l2": 0.0}, ("L2 weight of 0",)),
         ({"views": ("plain", "sideways")}, ("sideways",)),
@@ -489,5 +489,5 @@ def test_the_papers_recipe_gives_an_intact_query_of_the_last_layer(
 def test_the_papers_recipe_has_no_other_choices(
     spots: Dataset, registry_folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="no other choices than seed and epochs"):
+    with pytest.raises(UsageError, match="no other choices than --seed and --epochs"):
         run(spots, tmp_path / "q", kind="paper", pixels=True)

@@ -9,6 +9,7 @@ import click
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import dataset_options, json_option, open_dataset
 from retq_hub.errors import UsageError
+from retq_hub.storage import check_writable
 
 if TYPE_CHECKING:
     from retq_hub.comparison import Comparison
@@ -57,7 +58,7 @@ def evaluate_command(
             hint="leave one of the two out",
         )
     if report:
-        scorecard.reserve(report)
+        check_writable(report)
     folder = registry.locate(query)
     found = evaluate(
         folder,
@@ -69,6 +70,7 @@ def evaluate_command(
     )
     if keep:
         found = replace(found, manifest=record(folder, found))
+        click.echo(f"recorded in {folder}, whose digest is {found.manifest.digest[:12]}", err=True)
     if report:
         scorecard.write_scorecard(report, found, dataset=dataset)
     if as_json:
@@ -81,8 +83,9 @@ def evaluate_command(
 
 def _print(found: "Evaluation") -> None:
     click.echo(
-        f"{found.query} on {found.dataset}, split {found.split}: {len(found.images)} images at "
-        f"{found.size_px} x {found.size_px} pixels, threshold {found.threshold:g}\n"
+        f"{found.query} for {found.target} on {found.dataset}, split {found.split}: "
+        f"{len(found.images)} images at {found.size_px} x {found.size_px} pixels, "
+        f"threshold {found.threshold:g}\n"
     )
     rows = [
         (

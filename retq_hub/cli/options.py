@@ -39,7 +39,7 @@ def dataset_options(*, split: str, several: bool = False) -> Callable[[Command],
         click.option(
             "--target",
             required=True,
-            multiple=several,
+            multiple=True,
             help="What the masks mark: disc, lesions ..."
             + (" Several make one query of several vectors." if several else ""),
         ),
@@ -61,7 +61,7 @@ def open_dataset(
     images: Path | None,
     masks: Path | None,
     table: Path | None,
-    target: str,
+    target: str | tuple[str, ...],
     split: str | None,
     default_split: str,
 ) -> "Dataset":
@@ -72,6 +72,12 @@ def open_dataset(
     """
     from retq_hub import datasets
 
+    if not isinstance(target, str):
+        if len(target) != 1:
+            raise UsageError(
+                f"targets {', '.join(target)}: one is scored at a time", hint="name one --target"
+            )
+        (target,) = target
     ways = [dataset is not None, images is not None or masks is not None, table is not None]
     if sum(ways) != 1:
         raise UsageError(

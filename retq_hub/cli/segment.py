@@ -69,11 +69,17 @@ def segment_command(
         )
     else:
         rows = [
-            (Path(row.image).name, row.query, f"{row.area:.2%}", f"{row.max_probability:.3f}")
+            (
+                Path(row.image).name,
+                row.query,
+                row.target,
+                f"{row.area:.2%}",
+                f"{row.max_probability:.3f}",
+            )
             for row in done.rows[:_SHOWN]
         ]
         if rows:
-            columns = ("image", "query", "area", "highest probability")
+            columns = ("image", "query", "marks", "area", "highest probability")
             print_table(columns, rows, wrap="image", right=2)
         more = f", the first {_SHOWN} rows are above" if len(done.rows) > _SHOWN else ""
         see = f"; see {output / 'summary.csv'}" if done.rows else ""

@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import dataset_options, json_option, open_dataset
+
+if TYPE_CHECKING:
+    from retq_hub.manifest import Licence
 
 __all__ = ["train_command"]
 
@@ -28,16 +31,29 @@ __all__ = ["train_command"]
     show_default=True,
     help="paper: as published, with thousands of backbone passes; takes --seed and --epochs only.",
 )
-@click.option("--epochs", default=150, show_default=True, help="Of the paper's recipe.")
 @click.option(
-    "--basis", "bases", multiple=True, help="What to read, as 7 or 2x2:7+1x1:3,7; several: tried."
+    "--epochs",
+    default=150,
+    show_default=True,
+    help="Epochs of the paper recipe's 150.",
+)
+@click.option(
+    "--basis",
+    "bases",
+    multiple=True,
+    help="What to read, as 7 or 2x2:7+1x1:3,7 or 1x1@518:7; several: tried.",
 )
 @click.option("--max-layers", default=1, show_default=True, help="Layers combined in the search.")
 @click.option("--max-tiles", default=1, show_default=True, help="Tiles a side in the search.")
 @click.option("--pixels", is_flag=True, help="Try pixel channels beside the tokens.")
 @click.option("--flips", is_flag=True, help="Try averaging over two and four flips.")
 @click.option("--sharpen", is_flag=True, help="Try upsampling led by the image.")
-@click.option("--views", default="plain", show_default=True, help="Views to train on, as a,b,c.")
+@click.option(
+    "--views",
+    default="plain",
+    show_default=True,
+    help="Views to train on, as plain,mirrored,brighter; docs/cli.md lists them.",
+)
 @click.option("--l2", type=float, help="Weight of the L2 term; searched if not given.")
 @click.option(
     "--loss",
@@ -46,7 +62,12 @@ __all__ = ["train_command"]
     show_default=True,
     help="What is minimised; softmax where targets exclude each other.",
 )
-@click.option("--positive-weight", default=1.0, show_default=True, help="Of the target's pixels.")
+@click.option(
+    "--positive-weight",
+    default=1.0,
+    show_default=True,
+    help="How much more they count.",
+)
 @click.option(
     "--measure",
     type=click.Choice(["dice", "iou"]),
@@ -61,7 +82,12 @@ __all__ = ["train_command"]
     show_default=True,
     help="prior: above 0.5 is marked; platt, isotonic: probabilities are frequencies.",
 )
-@click.option("--seed", default=0, show_default=True, help="Deals the images into folds.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Deals the images into folds.",
+)
 @click.option("--backbone", help="Its id; the default one if not given.")
 @click.option("--author", multiple=True, help="Who made it; may be given several times.")
 @click.option("--licence", help="SPDX identifier; the data set's licence if not given.")
@@ -100,7 +126,7 @@ def train_command(
     targets: tuple[str, ...] = data.pop("target")
     sets = [open_dataset(**data, target=one, default_split="train") for one in targets]
     from retq_hub.backbone import LazyBackbone
-    from retq_hub.manifest import Licence, to_json
+    from retq_hub.manifest import to_json
     from retq_hub.recipe import Recipe, loss_named
     from retq_hub.registry import DEFAULT_BACKBONE
     from retq_hub.training import train
@@ -129,7 +155,7 @@ def train_command(
             seed=seed,
         ),
         backbone=LazyBackbone(backbone or DEFAULT_BACKBONE, progress=progress),
-        licence=Licence(id=licence) if licence else None,
+        licence=_licence(licence),
         authors=author or ("not named",),
         progress=progress,
     )
@@ -150,6 +176,15 @@ def train_command(
         )
         return
     click.echo(str(done.folder))
+
+
+def _licence(identifier: str | None) -> Licence | None:
+    """Make a licence of its identifier; ``NC`` in it forbids commercial use."""
+    from retq_hub.manifest import Licence
+
+    if identifier is None:
+        return None
+    return Licence(id=identifier, commercial_use=False if "NC" in identifier.split("-") else None)
 
 
 def _slug(name: str) -> str:
