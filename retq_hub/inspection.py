@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = [
     "GOLDEN",
     "GOLDEN_TOLERANCE",
+    "MANIFEST",
     "MAX_RUNS",
     "MAX_SIDE_PX",
-    "MANIFEST",
     "QUERY",
     "basis_findings",
     "golden_findings",

@@ -47,7 +47,7 @@ class PassKey:
         Raises:
             UsageError: Size or overlap do not fall on the patches, or the overlap is too large.
         """
-        if 2 * self.overlap_px > self.size_px or (self.overlap_px and self.tiles == 1):
+        if not 0 <= 2 * self.overlap_px <= self.size_px or (self.overlap_px and self.tiles == 1):
             raise UsageError(
                 f"{self.tiles} x {self.tiles} tiles of {self.size_px} pixels cannot overlap by "
                 f"{self.overlap_px}",

@@ -154,7 +154,7 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("train", "--dataset", "idrid", "--data", ".", "--target", "cup", "-o", "q"), 2, "disc"),
         (("train", "--dataset", "idrid", "--data", ".", "--target", "disc", "-o", "q"), 6, "IDRiD"),
         (("train", *SPOTS, "--basis", "2x3:1"), 2, "'2x3:1' is no pass"),
-        (("train", *SPOTS, "--views", "plain,sideways"), 2, "there are plain, mirrored"),
+        (("train", *SPOTS, "--views", "plain,sideways"), 2, "name plain, and some of mirrored"),
         (("train", *SPOTS, "--loss", "dice", "--positive-weight", "2"), 2, "leave it out"),
         (("segment", "nothing.png", "-q", "tiny-disc", "-o", "out"), 3, "there is no image"),
         (("segment", "--nonsense"), 2, "No such option"),
@@ -272,7 +272,7 @@ def test_train_takes_every_option(retq: Run, tmp_path: Path) -> None:
     table = make_csv(tmp_path / "data", 6, n_test=0)
     done = retq(
         "train", "--csv", table, "--target", "spot", "--backbone", "tiny-vit", "-o", "spot",
-        "--basis", "2x2/16:1 + 1x1:2", "--basis", "2", "--l2", "0.01", "--flips", "--sharpen",
+        "--basis", "2x2/16:1 + 1x1:2", "--basis", "2", "--l2", "0.01", "--sharpen",
         "--views", "plain, mirrored", "--positive-weight", "3", "--measure", "iou",
         "--calibration", "isotonic", "--seed", "4", "--json",
     )  # fmt: skip

@@ -44,7 +44,7 @@ def here(
     [
         (("--record", "--size", "512"), 2, "--record keeps figures at 392 pixels"),
         (("--size", "8"), 2, "--size"),
-        (("--report", "eyes.csv/below"), 7, "cannot write eyes.csv/below"),
+        (("--report", "eyes.csv/below"), 7, "cannot write in eyes.csv/below"),
         (("--against", "tiny-disk"), 3, "did you mean tiny-disc"),
         (("--against", "two"), 2, "tiny-disc marks 't0' and two marks 'spot'"),
         (("--split", "nobody"), 6, "no rows in split 'nobody'"),

@@ -13,7 +13,7 @@ from support_core import assert_clear, blob_mask, fundus, on_a_full_disk, write_
 
 from retq_hub.dataset import Dataset, Sample, read_rows
 from retq_hub.datasets import from_csv, from_folders, open_dataset
-from retq_hub.errors import DatasetError, ImageError, MaskError, UsageError
+from retq_hub.errors import DatasetError, ImageError, MaskError, NotFoundError, UsageError
 from retq_hub.images import area_mask, decode, read_mask
 from retq_hub.manifest import Licence, Target
 from retq_hub.progress import Silent
@@ -230,10 +230,11 @@ def test_a_csv_that_cannot_be_used_is_refused(
     assert_clear(caught.value, 6, "index.csv", *words)
 
 
-@pytest.mark.parametrize("blob", [None, b"\xff\xd8\xff\xe0"], ids=["missing", "binary"])
-def test_what_is_no_csv_is_refused(tmp_path: Path, blob: bytes | None):
-    if blob is not None:
-        (tmp_path / "index.csv").write_bytes(blob)
+def test_what_is_no_csv_is_refused(tmp_path: Path):
+    with pytest.raises(NotFoundError) as missing:
+        read_rows(tmp_path / "index.csv", ["image"])
+    assert_clear(missing.value, 3, "there is no file", "index.csv")
+    (tmp_path / "index.csv").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(DatasetError) as caught:
         read_rows(tmp_path / "index.csv", ["image"])
     assert_clear(caught.value, 6, "index.csv")

@@ -18,7 +18,8 @@ from retq_hub.dataset import Dataset, Sample
 from retq_hub.errors import ImageError, StorageError
 from retq_hub.figures import Evaluation
 from retq_hub.manifest import Licence, Target
-from retq_hub.scorecard import DOCUMENT, PAGE, reserve, write_scorecard
+from retq_hub.scorecard import DOCUMENT, PAGE, write_scorecard
+from retq_hub.storage import check_writable
 
 
 def split(**changes: object) -> Dataset:
@@ -144,9 +145,9 @@ def test_a_photograph_that_is_gone_is_named(tmp_path: Path):
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_beforehand(tmp_path: Path):
-    reserve(tmp_path / "new" / "folder")
+    check_writable(tmp_path / "new" / "folder")
     assert list((tmp_path / "new" / "folder").iterdir()) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError) as caught:
-        reserve(tmp_path / "file" / "below")
+        check_writable(tmp_path / "file" / "below")
     assert_clear(caught.value, 7, "cannot write", "file/below")

@@ -178,7 +178,7 @@ def train_command(
     click.echo(str(done.folder))
 
 
-def _licence(identifier: str | None) -> Licence | None:
+def _licence(identifier: str | None) -> "Licence | None":
     """Make a licence of its identifier; ``NC`` in it forbids commercial use."""
     from retq_hub.manifest import Licence
 
