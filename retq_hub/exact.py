@@ -25,6 +25,7 @@ from retq_hub.recipe import PAPER_EPOCHS, Recipe, checked_bases
 from retq_hub.search import Found, Search
 from retq_hub.solution import Solution
 from retq_hub.storage import cache_dir
+from retq_hub.tiling import PassKey
 from retq_hub.trainingset import TrainingSet
 
 __all__ = ["choose", "solve_exactly"]
@@ -58,7 +59,7 @@ def solve_exactly(
     if isinstance(recipe.loss, SoftmaxEntropy):
         data.check_exclusive()
     trials = _Trials(data, cache, recipe, progress)
-    found, head = choose(data, cache, backbone, recipe, progress)
+    found, head = _chosen(trials, data, backbone, recipe, progress)
     fit, curve = _solved(trials.tokens(found.basis), data, found, recipe, progress)
     vector, bias = found.held_out.scale.fold(fit.theta)
     runs = sum(key.tiles**2 for key in plan(trials.variants(found.basis)))
@@ -89,8 +90,18 @@ def choose(
     progress: Progress,
 ) -> tuple[Found, Head]:
     """Choose basis and head by cross-validation; takes and raises what `solve_exactly` does."""
-    bases = checked_bases(recipe, backbone.spec)
     trials = _Trials(data, cache, recipe, progress)
+    return _chosen(trials, data, backbone, recipe, progress)
+
+
+def _chosen(
+    trials: "_Trials",
+    data: TrainingSet,
+    backbone: LazyBackbone,
+    recipe: Recipe,
+    progress: Progress,
+) -> tuple[Found, Head]:
+    bases = checked_bases(recipe, backbone.spec)
     trials.embed(bases)
     search = Search(
         held_out=trials,
@@ -113,6 +124,7 @@ class _Trials:
     ) -> None:
         self._data, self._cache = data, cache
         self._recipe, self._progress = recipe, progress
+        self._filled: set[tuple[PassKey, int]] = set()
 
     def embed(self, bases: Sequence[Basis]) -> None:
         """Run the backbone once for all layers that the bases read of one pass."""
@@ -132,7 +144,10 @@ class _Trials:
         """Give the tokens of all images, in all views that are trained on."""
         variants = self.variants(basis)
         for one in variants:
-            self._cache.fill(self._data.samples, one, progress=self._progress)
+            needed = {(key, layer) for key, layers in plan([one]).items() for layer in layers}
+            if not needed <= self._filled:
+                self._cache.fill(self._data.samples, one, progress=self._progress)
+                self._filled |= needed
         return CachedTokens(self._cache, self._data.samples, variants)
 
     def __call__(self, basis: Basis, l2: float) -> HeldOut:
