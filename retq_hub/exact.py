@@ -25,6 +25,7 @@ from retq_hub.recipe import PAPER_EPOCHS, Recipe, checked_bases
 from retq_hub.search import Found, Search
 from retq_hub.solution import Solution
 from retq_hub.storage import cache_dir
+from retq_hub.threads import one_thread
 from retq_hub.tiling import PassKey
 from retq_hub.trainingset import TrainingSet
 
@@ -60,7 +61,9 @@ def solve_exactly(
         data.check_exclusive()
     trials = _Trials(data, cache, recipe, progress)
     found, head = _chosen(trials, data, backbone, recipe, progress)
-    fit, curve = _solved(trials.tokens(found.basis), data, found, recipe, progress)
+    tokens = trials.tokens(found.basis)
+    with one_thread():
+        fit, curve = _solved(tokens, data, found, recipe, progress)
     vector, bias = found.held_out.scale.fold(fit.theta)
     runs = sum(key.tiles**2 for key in plan(trials.variants(found.basis)))
     n = len(data.samples)
@@ -170,14 +173,16 @@ class _Trials:
         path = cache_dir() / "trials" / f"{name}.safetensors"
         if stored := tensorfile.read(path):
             return HeldOut.of(stored)
-        found = cross_validate(
-            self.tokens(basis),
-            self._data.masks,
-            loss=recipe.loss,
-            l2=l2,
-            parts=self._data.parts,
-            watch=_watch(self._progress),
-        )
+        tokens = self.tokens(basis)
+        with one_thread():
+            found = cross_validate(
+                tokens,
+                self._data.masks,
+                loss=recipe.loss,
+                l2=l2,
+                parts=self._data.parts,
+                watch=_watch(self._progress),
+            )
         tensorfile.write(path, found.tensors())
         return found
 

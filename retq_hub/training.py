@@ -23,6 +23,7 @@ from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
 from retq_hub.solution import Solution
 from retq_hub.storage import check_writable, write_text
+from retq_hub.threads import one_thread
 from retq_hub.trainingset import TrainingSet
 
 __all__ = ["Trained", "train"]
@@ -161,7 +162,8 @@ def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
 def _golden(cache: TokenCache, solution: Solution) -> Golden:
     """Record what the query gives on the probe image."""
     blocks = cache.probe(solution.basis)
-    logits = logit_map([block[None] for block in blocks], solution.vector, solution.bias)[0]
+    with one_thread():
+        logits = logit_map([block[None] for block in blocks], solution.vector, solution.bias)[0]
     positions = torch.linspace(0, logits[0].numel() - 1, _GOLDEN_TOKENS).round().to(torch.int32)
     return Golden(
         positions=positions.numpy(),

@@ -106,7 +106,7 @@ def test_the_embedding_is_that_of_the_uncut_image(tiny, image):
 
 @pytest.mark.parametrize("key", [PassKey(60, 1, True), PassKey(64, 2, True, overlap_px=8)], ids=str)
 def test_passes_off_the_patches_are_refused(tiny, image, key):
-    with pytest.raises(UsageError, match="no multiples of the backbone's patch, 16"):
+    with pytest.raises(UsageError, match="no multiple of the backbone's patch, 16"):
         tiny.backbone.tokens(image, {key: (1,)})
 
 

@@ -48,12 +48,13 @@ def run(command: list[str], folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
-def test_shell_blocks_run(name: str, stranger: Path) -> None:
+def test_shell_blocks_run(name: str, stranger: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(stranger, tmp_path / "stranger")
     for block in blocks(ROOT / name, "sh"):
         lines = [line for line in block.splitlines() if not line.startswith("make ")]
         published = [line for line in lines if "--dataset" in line]
         rest = [line for line in lines if line not in published]
-        run(["bash", "-euc", "\n".join(rest)], stranger)
+        run(["bash", "-euc", "\n".join(rest)], folder)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ LINES: list[set[str]] = [
         "resampling",
         "retq_hub",
         "summary",
+        "threads",
         "views",
     },
     {"descent", "fit", "guided", "hub", "manifest", "schedule", "schema", "storage", "tiling"},
