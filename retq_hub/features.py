@@ -107,11 +107,12 @@ class TokenCache:
         name = json_digest([*self._key, [asdict(key) for key in plan([basis])], asdict(basis)])
         path = self._folder / "probe" / f"{name[:32]}.safetensors"
         if stored := tensorfile.read(path):
-            return [stored[str(number)] for number in range(len(stored))]
+            return [_laid_out(stored[str(number)]) for number in range(len(stored))]
         image = Image.fromarray(probe_image(max(key.side_px for key in plan([basis]))))
         blocks = assemble(self._backbone().tokens(image, plan([basis]))[0], basis)
         if basis.pixels:
             blocks.append(torch.from_numpy(pixel_channels(image)))
+        blocks = [_laid_out(block) for block in blocks]
         tensorfile.write(path, {str(number): block for number, block in enumerate(blocks)})
         return blocks
 
@@ -210,3 +211,8 @@ class CachedTokens:
             blocks = self._cache.blocks(*self._items[image])
             self._held[image] = [block.to(self._dtype) for block in blocks]
         return self._held[image]
+
+
+def _laid_out(block: Tensor) -> Tensor:
+    """Copy to memory of one layout: the last bits of a product depend on it."""
+    return block.clone(memory_format=torch.contiguous_format)
