@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retq_hub.metrics import FIGURES, RESAMPLES, ImageMetrics
+from retq_hub.metrics import FIGURES, ImageMetrics, mean_interval
 
 __all__ = ["Comparison", "Difference", "compare"]
 
@@ -81,12 +81,10 @@ def compare(
 
 
 def _difference(values: np.ndarray, seed: int, *, sign: int) -> Difference:
-    picks = np.random.default_rng(seed).integers(values.size, size=(RESAMPLES, values.size))
-    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
     return Difference(
         n_images=values.size,
         mean=round(float(values.mean()), 6),
-        ci95=(round(float(low), 6), round(float(high), 6)),
+        ci95=mean_interval(values, seed=seed),
         wins=int((sign * values > 0).sum()),
         ties=int((values == 0).sum()),
         losses=int((sign * values < 0).sum()),

@@ -1,7 +1,7 @@
 """One split of a data set: images, the masks of one target on them, what it is made of."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -62,14 +62,7 @@ class Sample:
             return np.zeros((size_px, size_px), dtype=np.bool_)
         key = json_digest([self.image_digest, self.mask_digests, size_px])
         path = cache_dir() / "masks" / f"{key}.npy"
-        try:
-            packed = np.load(path)
-        except (OSError, ValueError, EOFError):
-            packed = np.packbits(area_mask(self._union(), size_px))
-            stream = BytesIO()
-            np.save(stream, packed)
-            with whole_file(path) as temporary:
-                temporary.write_bytes(stream.getvalue())
+        packed = _kept(path, lambda: np.packbits(area_mask(self._union(), size_px)))
         return np.unpackbits(packed, count=size_px**2).reshape(size_px, size_px).astype(bool)
 
     def guide(self, size_px: int) -> Tensor:
@@ -79,15 +72,11 @@ class Sample:
             (S, S) float32, 0-1, of 8-bit precision.
         """
         path = cache_dir() / "guides" / f"{size_px}x{size_px}" / f"{self.image_digest}.npy"
-        try:
-            stored = np.load(path)
-        except (OSError, ValueError, EOFError):
-            stored = np.rint(green(decode(self.image), size_px) * 255).astype(np.uint8)
-            stream = BytesIO()
-            np.save(stream, stored)
-            with whole_file(path) as temporary:
-                temporary.write_bytes(stream.getvalue())
+        stored = _kept(path, lambda: self._green(size_px))
         return torch.from_numpy(stored.astype(np.float32) / 255)
+
+    def _green(self, size_px: int) -> NDArray[np.uint8]:
+        return np.rint(green(decode(self.image), size_px) * 255).astype(np.uint8)
 
     def _union(self) -> NDArray[np.bool_]:
         size = decode(self.image).size
@@ -153,6 +142,18 @@ class Dataset:
                 hint="mend or remove them",
             )
         return np.stack(found)
+
+
+def _kept(path: Path, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Read an array from the cache; make and keep it where there is none that can be read."""
+    try:
+        return np.asarray(np.load(path))
+    except (OSError, ValueError, EOFError):
+        made, stream = make(), BytesIO()
+        np.save(stream, made)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(stream.getvalue())
+        return made
 
 
 def _digest(path: Path, kind: type[RetqError]) -> str:

@@ -108,9 +108,9 @@ class _Scorer:
         self, query: Query, dataset: Dataset, *, backbone: LazyBackbone | None, size_px: int
     ) -> None:
         self.manifest = query.manifest
-        self.target = self.manifest.targets[_target_number(self.manifest, dataset)].name
         self._query = query
         self._number = _target_number(self.manifest, dataset)
+        self.target = self.manifest.targets[self._number].name
         self._dataset = dataset
         self._size_px = size_px
         self._backbone = backbone

@@ -69,7 +69,7 @@ class TokenCache:
         return [
             file
             for file in files
-            if not all(self._is_whole(file, key, layers) for key, layers in needed.items())
+            if not all(set(layers) <= self._kept(file, key) for key, layers in needed.items())
         ]
 
     def fill(self, files: Iterable[ImageFile], basis: Basis, *, progress: Progress) -> None:
@@ -129,10 +129,10 @@ class TokenCache:
         result: dict[PassKey, dict[int, Tensor]] = {}
         image = decode(file.image)
         for key, layers in plan([basis]).items():
-            if self._is_whole(file, key, layers):
+            kept = self._kept(file, key)
+            if set(layers) <= kept:
                 continue
-            kept = tensorfile.read(self._path(file, key)) or {}
-            wanted = tuple(sorted({*layers, *map(int, kept)}))
+            wanted = tuple(sorted({*layers, *kept}))
             found, _ = backbone.tokens(image, {key: wanted})
             result[key] = {layer: found[key, layer].half() for layer in wanted}
             for layer, tokens in result[key].items():
@@ -146,10 +146,9 @@ class TokenCache:
             tensorfile.write(self._path(file, key), named)
         return result
 
-    def _is_whole(self, file: ImageFile, key: PassKey, layers: Iterable[int]) -> bool:
-        """Whether the cache has these layers, undamaged."""
-        tensors = tensorfile.read(self._path(file, key))
-        return tensors is not None and {str(layer) for layer in layers} <= tensors.keys()
+    def _kept(self, file: ImageFile, key: PassKey) -> set[int]:
+        """Give the layers that the cache has, undamaged."""
+        return {int(name) for name in tensorfile.read(self._path(file, key)) or {}}
 
     def _read(
         self, file: ImageFile, key: PassKey, layers: Iterable[int]

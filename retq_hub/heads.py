@@ -13,6 +13,7 @@ from torch import Tensor
 
 from retq_hub.grids import upsample
 from retq_hub.guided import sharpen
+from retq_hub.losses import softmax
 from retq_hub.manifest import Calibration, Head
 
 __all__ = ["Guide", "calibrate", "margins", "pixel_logits", "probabilities"]
@@ -73,8 +74,7 @@ def probabilities(head: Head, logits: Tensor) -> Tensor:
     """Give probabilities of pixels for logits of `pixel_logits`, (C, H, W) float32."""
     if head.activation == "sigmoid":
         return logits.sigmoid()
-    background = torch.zeros_like(logits[:1])
-    return torch.cat([background, logits]).softmax(0)[1:]
+    return softmax(logits)
 
 
 def margins(head: Head, logits: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["CrossEntropy", "Loss", "SoftDice", "SoftmaxEntropy"]
+__all__ = ["CrossEntropy", "Loss", "SoftDice", "SoftmaxEntropy", "softmax"]
 
 
 class Loss(Protocol):
@@ -73,8 +73,7 @@ class CrossEntropy:
     @property
     def text(self) -> str:
         """What the manifest says of it."""
-        weighted = "" if self.positive_weight == 1 else f", positives x {self.positive_weight:g}"
-        return f"binary cross-entropy{weighted}"
+        return f"binary cross-entropy{_weighted(self.positive_weight)}"
 
     def slope(self, logits: Tensor, masks: Tensor) -> tuple[float, Tensor]:
         """Give the loss of one image and its derivative, see `Loss`."""
@@ -115,8 +114,7 @@ class SoftmaxEntropy:
     @property
     def text(self) -> str:
         """What the manifest says of it."""
-        weighted = "" if self.positive_weight == 1 else f", positives x {self.positive_weight:g}"
-        return f"softmax cross-entropy{weighted}"
+        return f"softmax cross-entropy{_weighted(self.positive_weight)}"
 
     def slope(self, logits: Tensor, masks: Tensor) -> tuple[float, Tensor]:
         """Give the loss of one image and its derivative, see `Loss`."""
@@ -125,11 +123,11 @@ class SoftmaxEntropy:
         counts = (1 + (self.positive_weight - 1) * masks.sum(0)) * share
         wanted = self.positive_weight * share * masks
         value = _log_total(logits) * counts - (wanted * logits).sum(0)
-        return float(value.sum(dtype=torch.float64)), _softmax(logits) * counts - wanted
+        return float(value.sum(dtype=torch.float64)), softmax(logits) * counts - wanted
 
     def weight(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Give the second derivative by each logit, see `Loss`."""
-        p = _softmax(logits)
+        p = softmax(logits)
         share = 1 / logits[0].numel()
         counts = (1 + (self.positive_weight - 1) * masks.sum(0).clamp(max=1)) * share
         return p * (1 - p) * counts
@@ -176,9 +174,18 @@ class SoftDice:
         return p * (1 - p) * (1 / total + self.entropy / logits[0].numel())
 
 
+def _weighted(positive_weight: float) -> str:
+    return "" if positive_weight == 1 else f", positives x {positive_weight:g}"
+
+
 def _log_total(logits: Tensor) -> Tensor:
     return F.pad(logits, (0, 0, 0, 0, 1, 0)).logsumexp(0)
 
 
-def _softmax(logits: Tensor) -> Tensor:
+def softmax(logits: Tensor) -> Tensor:
+    """Give probabilities of targets that exclude each other, the background at logit 0.
+
+    Args:
+        logits: (C, H, W) float32.
+    """
     return F.pad(logits, (0, 0, 0, 0, 1, 0)).softmax(0)[1:]

@@ -15,11 +15,11 @@ from retq_hub.manifest import Interval
 __all__ = [
     "FIGURES",
     "METRICS",
-    "RESAMPLES",
     "ImageMetrics",
     "auprc_auroc",
     "by_group",
     "dice_iou",
+    "mean_interval",
     "score",
     "summarise",
 ]
@@ -30,7 +30,7 @@ METRICS = ("auroc", "auprc", "dice", "iou", "dice_at_0.5", "iou_at_0.5")
 FIGURES = (*METRICS, "hd95", "nsd")
 """All figures of an image; of ``hd95`` less is better."""
 
-RESAMPLES = 10_000
+_RESAMPLES = 10_000
 """So often images are drawn anew for a bootstrap interval."""
 
 
@@ -126,15 +126,25 @@ def summarise(images: Sequence[ImageMetrics], *, seed: int = 0) -> dict[str, Int
         values = column[~np.isnan(column)]
         if not values.size:
             continue
-        picks = np.random.default_rng(seed).integers(values.size, size=(RESAMPLES, values.size))
-        low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
         summary[metric] = Interval(
             mean=_round(values.mean()),
             min=_round(values.min()),
             max=_round(values.max()),
-            ci95=(_round(low), _round(high)),
+            ci95=mean_interval(values, seed=seed),
         )
     return summary
+
+
+def mean_interval(values: NDArray[np.float64], *, seed: int) -> tuple[float, float]:
+    """Give the bootstrap interval of a mean: its 2.5 % and 97.5 % percentile over resamples.
+
+    Args:
+        values: (K,), at least one.
+        seed: Of the resampling.
+    """
+    picks = np.random.default_rng(seed).integers(values.size, size=(_RESAMPLES, values.size))
+    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+    return _round(low), _round(high)
 
 
 def by_group(images: Sequence[ImageMetrics]) -> dict[str, dict[str, Interval]]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from retq_hub import notation
 from retq_hub.backbone import Backbone, assemble, plan
-from retq_hub.channels import N_CHANNELS, pixel_channels
+from retq_hub.channels import pixel_channels
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.grids import logit_map
 from retq_hub.heads import margins, pixel_logits, probabilities
@@ -297,7 +298,7 @@ def _check(name: str, query: Query, backbone: Backbone, allow_mismatch: bool) ->
             f"{name}: it reads layer {max(basis.layers)}, {backbone.spec.id} has 0-{depth - 1}",
             hint="it was made for another backbone",
         )
-    width = backbone.spec.tokens.width * len(basis.layers) + (N_CHANNELS if basis.pixels else 0)
+    width = notation.width(basis, backbone.spec.tokens.width)
     if query.vector.shape[1] != width:
         raise BackboneMismatch(
             f"{name}: it has {query.vector.shape[1]} floats a vector, its layers of "

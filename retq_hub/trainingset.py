@@ -76,7 +76,8 @@ class TrainingSet:
     def _check_folds(self) -> None:
         """Refuse folds without which a target is shown by no image."""
         for part in self.parts:
-            rest = [number for number in range(len(self.samples)) if number not in set(part)]
+            held_out = set(part)
+            rest = [number for number in range(len(self.samples)) if number not in held_out]
             shown = self._marked[rest].any(0).tolist()
             for one, any_ in zip(self.sets, shown, strict=True):
                 if not any_:
