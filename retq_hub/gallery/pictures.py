@@ -1,0 +1,67 @@
+"""Pictures of queries, drawn anew: what a stranger uploaded never reaches a browser as it is."""
+
+import io
+from collections.abc import Callable
+from functools import lru_cache
+from threading import Lock
+
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+
+from retq_hub.errors import ImageError
+from retq_hub.gallery.pages import STATIC
+from retq_hub.gallery.shelf import PICTURE, Shelf
+from retq_hub.images import decode_bytes
+
+__all__ = ["SIZES", "Pictures"]
+
+SIZES = {"small": 640, "large": 1600}
+"""The longest side, in pixels, by a size's name."""
+
+_MAX_BYTES = 10 * 2**20
+_MAX_PIXELS = 20_000_000
+_KEPT = 512
+
+
+class Pictures:
+    """Answers ``GET /-/picture/size/namespace/name/commit``; it keeps what it has drawn.
+
+    Args:
+        shelf: The hub.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._one_at_a_time = Lock()
+        self._drawn: Callable[[str, str, int], bytes | None] = lru_cache(_KEPT)(self._draw)
+
+    def __call__(self, request: Request) -> Response:
+        """Give a query's picture, or the drawing that stands in its place."""
+        parts = request.path_params
+        repo = f"{parts['namespace']}/{parts['name']}"
+        size_px = SIZES.get(parts["size"])
+        drawn = self._drawn(repo, parts["commit"], size_px) if size_px else None
+        if drawn is None:
+            stand_in = STATIC.joinpath("placeholder.svg").read_bytes()
+            return Response(stand_in, 404, media_type="image/svg+xml")
+        forever = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(drawn, media_type="image/jpeg", headers=forever)
+
+    def _draw(self, repo: str, commit: str, size_px: int) -> bytes | None:
+        found = self._shelf.file(repo, commit, PICTURE)
+        if found is None or len(found) > _MAX_BYTES:
+            return None
+        with self._one_at_a_time:
+            return _redrawn(found, size_px)
+
+
+def _redrawn(content: bytes, size_px: int) -> bytes | None:
+    try:
+        picture = decode_bytes(content, PICTURE, max_pixels=_MAX_PIXELS)
+    except ImageError:
+        return None
+    picture.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=86, optimize=True, progressive=True)
+    return stream.getvalue()
