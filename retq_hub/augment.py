@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from retq_hub.images import area_mask, square
-from retq_hub.manifest import Preprocessing
+from retq_hub.spec import Preprocessing
 
 __all__ = ["NO_AUGMENTATION", "OVERSIZE", "Augmentation", "View"]
 

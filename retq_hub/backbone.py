@@ -14,8 +14,9 @@ from retq_hub import probe, registry, weights
 from retq_hub.encoder import Encoder
 from retq_hub.errors import BackboneMismatch, IntegrityError
 from retq_hub.images import normalise, square
-from retq_hub.manifest import BackboneRef, BackboneSpec, Basis, Fingerprint, Pass
+from retq_hub.manifest import BackboneRef, Basis, Fingerprint, Pass
 from retq_hub.progress import Progress, Silent
+from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey, cut, stitch
 
 __all__ = ["Backbone", "LazyBackbone", "PassKey", "Plan", "TokenSet", "assemble", "plan"]

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from retq_hub.manifest import BackboneSpec, Licence, Measured, QueryManifest
+from retq_hub.manifest import Licence, Measured, QueryManifest
 from retq_hub.notation import meaning, upsampling, width, written
+from retq_hub.spec import BackboneSpec
 
 __all__ = ["NOT_A_DEVICE", "UNKNOWN", "combination", "render"]
 

@@ -31,8 +31,8 @@ from retq_hub.errors import (
     UsageError,
     storage_errors,
 )
-from retq_hub.manifest import Source
 from retq_hub.progress import Progress
+from retq_hub.spec import Source
 from retq_hub.storage import cache_dir
 
 __all__ = ["alone", "describe", "fetch"]

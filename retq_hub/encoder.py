@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from retq_hub.errors import CheckpointError, Finding, ManifestError, UsageError
-from retq_hub.manifest import BackboneSpec
+from retq_hub.spec import BackboneSpec
 
 __all__ = ["Encoder", "expected_shapes"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from retq_hub.errors import ImageError, MaskError, RetqError
-from retq_hub.manifest import Preprocessing
+from retq_hub.spec import Preprocessing
 
 __all__ = [
     "MAX_PIXELS",

@@ -1,4 +1,4 @@
-"""The frozen data classes behind the JSON documents: query manifest, backbone spec, record.
+"""The frozen data classes of the query manifest, ``retq.json``, and how JSON becomes data classes.
 
 They hold what was read and nothing else: no files, no network, no arithmetic beyond sums.
 """
@@ -12,12 +12,9 @@ import msgspec
 from retq_hub.digest import json_digest
 
 __all__ = [
-    "Architecture",
     "BackboneRef",
-    "BackboneSpec",
     "Basis",
     "Calibration",
-    "Checkpoint",
     "Concept",
     "DataUse",
     "FileDigest",
@@ -28,13 +25,8 @@ __all__ = [
     "Licence",
     "Measured",
     "Pass",
-    "PositionEmbedding",
-    "Preprocessing",
     "QueryManifest",
-    "Record",
-    "Source",
     "Target",
-    "Tokens",
     "Training",
     "Trial",
     "from_json",
@@ -324,137 +316,6 @@ class QueryManifest:
     def digest(self) -> str:
         """The artifact's digest: SHA-256 of the canonical manifest with its file digests."""
         return json_digest(to_json(self))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """How to build an encoder."""
-
-    library: str
-    name: str
-    args: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tokens:
-    """What an encoder gives: D, layers, prefix tokens (class, register), patch, grid side."""
-
-    width: int
-    layers: int
-    prefix: int
-    patch_px: int
-    grid: int
-    candidates: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PositionEmbedding:
-    """How position embeddings are brought to another grid."""
-
-    resize: str
-    antialias: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """From an RGB image to the encoder's input: resize, divide by 255, subtract, divide."""
-
-    size_px: int
-    resize: str
-    antialias: bool
-    aspect: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """In which form the weights come."""
-
-    format: str
-    key: str | None = None
-    position_class: str | None = None
-    position_grid: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A place to get weights from; which members are set depends on ``kind``."""
-
-    kind: str
-    sha256: str | None = None
-    size: int | None = None
-    path: str | None = None
-    repo: str | None = None
-    revision: str | None = None
-    filename: str | None = None
-    url: str | None = None
-    package: str | None = None
-    version: str | None = None
-    wheel_sha256: str | None = None
-    wheel_size: int | None = None
-    member: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneSpec:
-    """A backbone, as ``registry/backbones/<id>.json`` describes it."""
-
-    id: str
-    title: str
-    summary: str
-    modality: str
-    architecture: Architecture
-    tokens: Tokens
-    position_embedding: PositionEmbedding
-    preprocessing: Preprocessing
-    pooling: str
-    checkpoint: Checkpoint
-    sources: tuple[Source, ...]
-    licence: Licence
-    weights_digest: str | None
-    fingerprint: Fingerprint | None
-    citation: str | None = None
-    hub_id: str | None = None
-    spec: str = "retq-backbone/1"
-
-    @property
-    def preprocessing_digest(self) -> str:
-        """SHA-256 of all that decides what the encoder sees and how its grid is laid out."""
-        return json_digest(
-            {
-                "position_embedding": to_json(self.position_embedding),
-                "preprocessing": to_json(self.preprocessing),
-            }
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """One entry of a registry's index: what `retq list` and `retq search` show.
-
-    Attributes:
-        digest: The artifact's digest.
-        path: Folder of the artifact, relative to the registry.
-        floats: Number of floats in the query vectors.
-        dice: Mean Dice at the stored threshold of the first evaluation, if any.
-        auroc: Mean AUROC of the first evaluation, if any.
-    """
-
-    name: str
-    version: str
-    digest: str
-    path: str
-    summary: str
-    targets: tuple[str, ...]
-    backbone: str
-    weights_digest: str
-    floats: int
-    datasets: tuple[str, ...]
-    licence: str
-    yanked: bool
-    dice: float | None = None
-    auroc: float | None = None
 
 
 def from_json(document: Any, cls: type[T]) -> T:  # noqa: ANN401 - any JSON value

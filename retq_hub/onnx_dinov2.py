@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub.errors import CheckpointError
-from retq_hub.manifest import BackboneSpec
+from retq_hub.spec import BackboneSpec
 
 __all__ = ["read_onnx"]
 

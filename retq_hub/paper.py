@@ -28,10 +28,10 @@ from retq_hub.descent import Descent
 from retq_hub.digest import bytes_digest, json_digest
 from retq_hub.errors import UsageError
 from retq_hub.images import normalise
-from retq_hub.manifest import Preprocessing
 from retq_hub.progress import Progress, Silent
 from retq_hub.savepoint import Savepoint
 from retq_hub.schedule import Schedule
+from retq_hub.spec import Preprocessing
 
 __all__ = ["FrozenEncoder", "PaperFit", "PaperRecipe", "fit_paper"]
 

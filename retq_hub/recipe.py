@@ -6,8 +6,9 @@ from typing import Literal
 from retq_hub.errors import UsageError
 from retq_hub.inspection import basis_findings
 from retq_hub.losses import CrossEntropy, Loss, SoftDice, SoftmaxEntropy
-from retq_hub.manifest import BackboneSpec, Basis
+from retq_hub.manifest import Basis
 from retq_hub.notation import parse
+from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey
 from retq_hub.views import VIEWS
 

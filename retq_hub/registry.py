@@ -7,16 +7,16 @@ No torch here.
 
 import difflib
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from retq_hub import artifact, schema
+from retq_hub import artifact, index, names, schema
 from retq_hub.embedded import REGISTRY
-from retq_hub.errors import Finding, IntegrityError, NotFoundError, RetqError, UsageError
-from retq_hub.manifest import BackboneSpec, QueryManifest, Record, from_json, to_json
+from retq_hub.errors import IntegrityError, NotFoundError, RetqError, UsageError
+from retq_hub.manifest import QueryManifest, from_json
+from retq_hub.record import Record
+from retq_hub.spec import BackboneSpec
 from retq_hub.storage import cache_dir
 
 __all__ = [
@@ -24,11 +24,9 @@ __all__ = [
     "Entry",
     "backbone_spec",
     "backbone_specs",
-    "build_index",
     "entries",
     "find",
     "has_weights",
-    "index_findings",
     "is_published",
     "latest",
     "locate",
@@ -39,9 +37,6 @@ __all__ = [
 ]
 
 DEFAULT_BACKBONE = "dinov2-small-saliency"
-
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9]|[-.](?=[a-z0-9])){0,95}")
-_VERSION = re.compile(r"v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +68,11 @@ def entries() -> list[Entry]:
     """
     found: dict[tuple[str, str], Entry] = {}
     for registry in registries():
-        for record in _index(registry):
+        for record in index.read(registry):
             found.setdefault((record.name, record.version), Entry(registry=registry, record=record))
-    return sorted(found.values(), key=lambda one: (one.record.name, _order(one.record)))
+    return sorted(
+        found.values(), key=lambda one: (one.record.name, names.order(one.record.version))
+    )
 
 
 def latest(found: Iterable[Entry]) -> list[Entry]:
@@ -97,13 +94,10 @@ def find(name: str) -> Entry:
         UsageError: This can be no name.
         NotFoundError: No registry has it; the message says which names are near.
     """
-    plain, _, pin = name.partition("@")
-    version = _VERSION.fullmatch(pin)
-    if not _NAME.fullmatch(plain) or (pin and version is None):
-        raise UsageError(
-            f"{name!r} is no name of a query",
-            hint="names look like idrid-disc or idrid-disc@1.0.0, folders like ./mine",
-        )
+    parsed = names.parse(name)
+    if parsed.kind == "hub":
+        raise UsageError(f"{name} names a repository on a Hub, not a query of a registry")
+    plain, version = parsed.text, parsed.version
     everything = entries()
     versions = [one for one in everything if one.record.name == plain]
     if not versions:
@@ -122,10 +116,10 @@ def find(name: str) -> Entry:
             raise NotFoundError(f"all versions of {plain} are yanked", hint="pin one with @version")
         return kept[-1]
     for one in versions:
-        if one.record.version == version.group(1):
+        if one.record.version == version:
             return one
     have = ", ".join(one.record.version for one in versions)
-    raise NotFoundError(f"{plain} has no version {version.group(1)}", hint=f"it has {have}")
+    raise NotFoundError(f"{plain} has no version {version}", hint=f"it has {have}")
 
 
 def locate(name: str) -> Path:
@@ -139,12 +133,12 @@ def locate(name: str) -> Path:
         NotFoundError: There is no such query or folder.
         IntegrityError: The artifact is not the one that the index promises.
     """
-    if name.startswith((".", "/", "~")) or ("/" in name and _has(Path(name), artifact.MANIFEST)):
+    if names.is_path(name) or ("/" in name and _has(Path(name), artifact.MANIFEST)):
         folder = _place(name)
         if not _has(folder, "."):
             raise NotFoundError(f"there is no folder {folder}", hint="check the path")
         return folder
-    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and ".." not in name:
+    if names.parse(name).kind == "hub":
         raise NotFoundError(
             f"{name} names a repository on a Hub, and no registry at hand is one",
             hint="get its folder and name it as ./folder",
@@ -239,90 +233,6 @@ def weights_folder(spec: BackboneSpec) -> Path:
     return cache_dir() / "weights" / spec.id
 
 
-def build_index(registry: Path) -> dict[str, Any]:
-    """Make the index of a registry from the artifacts in it; yanked versions stay yanked.
-
-    Raises:
-        RetqError: An artifact is not intact.
-    """
-    try:
-        yanked = {(one.name, one.version) for one in _index(registry) if one.yanked}
-    except NotFoundError:
-        yanked = set()
-    records = []
-    for path in sorted((registry / "queries").glob(f"[!.]*/[!.]*/{artifact.MANIFEST}")):
-        folder = path.parent
-        found = artifact.read(folder)
-        if (folder.parent.name, folder.name) != (found.manifest.name, found.manifest.version):
-            raise IntegrityError(
-                f"{folder} holds {found.manifest.name} {found.manifest.version}",
-                hint="the folder must be queries/<name>/<version>",
-            )
-        is_yanked = (found.manifest.name, found.manifest.version) in yanked
-        records.append(_record(found, folder.relative_to(registry), yanked=is_yanked))
-    ordered = sorted(records, key=lambda one: (one.name, _order(one)))
-    return {"spec": "retq-index/1", "records": [to_json(one) for one in ordered]}
-
-
-def index_findings(registry: Path) -> list[Finding]:
-    """Compare a registry's index with the artifacts in it."""
-    try:
-        built = build_index(registry)
-        stored = schema.read_json(registry / "index.json")
-    except RetqError as error:
-        return [Finding(where=str(registry), what=error.found)]
-    if found := schema.findings(stored, schema.INDEX):
-        return found
-    have = {(one["name"], one["version"]): one for one in stored["records"]}
-    want = {(one["name"], one["version"]): one for one in built["records"]}
-    drift = {
-        "is in the index and not in the folder": have.keys() - want.keys(),
-        "is in the folder and not in the index": want.keys() - have.keys(),
-        "differs between index and folder": {
-            key for key in have.keys() & want.keys() if have[key] != want[key]
-        },
-    }
-    return [
-        Finding(where=f"{name}@{version}", what=what)
-        for what, keys in drift.items()
-        for name, version in sorted(keys)
-    ]
-
-
-def _index(registry: Path) -> list[Record]:
-    path = registry / "index.json"
-    document = schema.read_json(path)
-    if registry != REGISTRY:
-        schema.check(document, schema.INDEX, subject=str(path))
-    records = [from_json(one, Record) for one in document["records"]]
-    for record in records:
-        inner = Path(record.path)
-        if inner.is_absolute() or ".." in inner.parts:
-            raise IntegrityError(f"{path} points out of its registry: {record.path}")
-    return records
-
-
-def _record(found: artifact.Artifact, path: Path, *, yanked: bool) -> Record:
-    manifest = found.manifest
-    figures = manifest.metrics[0].values if manifest.metrics else None
-    return Record(
-        name=manifest.name,
-        version=manifest.version,
-        digest=manifest.digest,
-        path=path.as_posix(),
-        summary=manifest.summary,
-        targets=tuple(target.label for target in manifest.targets),
-        backbone=manifest.backbone.id,
-        weights_digest=manifest.backbone.weights_digest,
-        floats=int(found.vector.size),
-        datasets=tuple(data.title for data in manifest.data),
-        licence=manifest.licence.id,
-        dice=figures["dice"].mean if figures else None,
-        auroc=figures["auroc"].mean if figures else None,
-        yanked=yanked,
-    )
-
-
 def _spec(path: Path) -> BackboneSpec:
     document = schema.read_json(path)
     schema.check(document, schema.BACKBONE, subject=str(path))
@@ -334,13 +244,6 @@ def _same(folder: Path, manifest: QueryManifest) -> bool:
         return artifact.read(folder).manifest == manifest and (folder / artifact.CARD).is_file()
     except RetqError:
         return False
-
-
-def _order(record: Record) -> tuple[object, ...]:
-    """Order versions as semver.org, 2.0.0, paragraph 11 does."""
-    core, _, pre = record.version.partition("-")
-    parts = [(0, int(one), "") if one.isdigit() else (1, 0, one) for one in pre.split(".")]
-    return (*map(int, core.split(".")), not pre, *(parts if pre else ()))
 
 
 def _place(name: str) -> Path:

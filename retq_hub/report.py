@@ -18,7 +18,7 @@ from PIL import Image
 import retq_hub
 from retq_hub.card import combination
 from retq_hub.images import decode
-from retq_hub.manifest import BackboneSpec, DataUse, Interval, Measured, QueryManifest
+from retq_hub.manifest import DataUse, Interval, Measured, QueryManifest
 from retq_hub.markup import (
     data_uri,
     digest_code,
@@ -33,6 +33,7 @@ from retq_hub.markup import (
 from retq_hub.overlay import PALETTE, area_text, colour_bar, marks, probability_map
 from retq_hub.page import write_page
 from retq_hub.pipeline import Segmentation
+from retq_hub.spec import BackboneSpec
 
 __all__ = ["write_report"]
 

@@ -6,6 +6,7 @@ beside it what is known of it.
 """
 
 import pickle
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ from retq_hub.checkpoint import alone, fetch
 from retq_hub.digest import TensorBytes, weights_digest
 from retq_hub.encoder import check_state
 from retq_hub.errors import CheckpointError, DigestMismatch, RetqError, storage_errors
-from retq_hub.manifest import BackboneSpec, Source
 from retq_hub.progress import Progress
 from retq_hub.registry import weights_folder
 from retq_hub.schema import read_json
+from retq_hub.spec import BackboneSpec, Source
 from retq_hub.storage import whole_folder, write_json
 
 __all__ = ["CachedWeights", "cached", "convert", "digest_of", "ensure", "load"]
@@ -38,6 +39,7 @@ _UNREADABLE = (
     SafetensorError,
     TypeError,
     ValueError,
+    struct.error,
 )
 """All that torch.load was seen to raise over damaged pickles."""
 

@@ -6,7 +6,7 @@ from support_core import fundus
 
 from retq_hub.augment import NO_AUGMENTATION, OVERSIZE, Augmentation, View
 from retq_hub.images import square
-from retq_hub.manifest import Preprocessing
+from retq_hub.spec import Preprocessing
 
 S = 64
 

@@ -23,8 +23,8 @@ from retq_hub.errors import (
     NotFoundError,
     UsageError,
 )
-from retq_hub.manifest import Source
 from retq_hub.progress import Silent
+from retq_hub.spec import Source
 
 MIB = 2**20
 BODY = bytes(range(256)) * (3 * MIB // 256)
@@ -171,7 +171,7 @@ def test_a_part_with_wrong_bytes_is_refused_once_then_fetched_anew(served, cache
 KILLED = """
 import sys
 from retq_hub.checkpoint import fetch
-from retq_hub.manifest import Source
+from retq_hub.spec import Source
 from retq_hub.progress import Silent
 source = Source(kind="url", url=sys.argv[1], sha256=sys.argv[2])
 with fetch([source], progress=Silent()):

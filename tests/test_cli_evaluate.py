@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from eyes import make_csv
 
-from retq_hub import artifact, registry
+from retq_hub import artifact, index
 from retq_hub.cli.app import main
 from retq_hub.storage import write_json
 
@@ -35,7 +35,7 @@ def here(
         golden=made.golden,
         card="",
     )
-    write_json(registry_folder / "index.json", registry.build_index(registry_folder))
+    write_json(registry_folder / "index.json", index.build(registry_folder))
     return tmp_path / "here"
 
 

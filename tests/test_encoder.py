@@ -10,7 +10,7 @@ from torch import Tensor
 
 from retq_hub.encoder import Encoder, expected_shapes
 from retq_hub.errors import CheckpointError, UsageError
-from retq_hub.manifest import PositionEmbedding
+from retq_hub.spec import PositionEmbedding
 
 DEPTH = 3
 

@@ -34,7 +34,7 @@ import json, sys
 from retq_hub import hub
 from retq_hub.checkpoint import fetch
 from retq_hub.errors import RetqError
-from retq_hub.manifest import Source
+from retq_hub.spec import Source
 from retq_hub.progress import Silent
 
 def fetched(repo, revision, filename, sha256):

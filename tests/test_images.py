@@ -21,7 +21,7 @@ from retq_hub.images import (
     read_mask,
     square,
 )
-from retq_hub.manifest import Preprocessing
+from retq_hub.spec import Preprocessing
 
 PHOTO = fundus()
 GREY = PHOTO[..., 0]

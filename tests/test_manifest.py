@@ -8,7 +8,6 @@ from support_core import manifest
 from retq_hub import schema
 from retq_hub.embedded import REGISTRY, SCHEMAS
 from retq_hub.manifest import (
-    BackboneSpec,
     Basis,
     Calibration,
     FileDigest,
@@ -16,12 +15,13 @@ from retq_hub.manifest import (
     Head,
     Pass,
     QueryManifest,
-    Record,
     Training,
     Trial,
     from_json,
     to_json,
 )
+from retq_hub.record import Record
+from retq_hub.spec import BackboneSpec
 
 SPECS = sorted(REGISTRY.glob("backbones/*.json"))
 

@@ -15,9 +15,10 @@ from retq_hub.backbone import PassKey
 from retq_hub.checkpoint import fetch
 from retq_hub.errors import CheckpointError
 from retq_hub.images import normalise, square
-from retq_hub.manifest import BackboneSpec, from_json, to_json
+from retq_hub.manifest import from_json, to_json
 from retq_hub.onnx_dinov2 import read_onnx
 from retq_hub.progress import Silent
+from retq_hub.spec import BackboneSpec
 
 D = 4
 LINEAR = ("attention.attention.query", "attention.attention.key", "attention.attention.value")

@@ -4,9 +4,10 @@ from tiny import SPEC
 
 from retq_hub.errors import UsageError
 from retq_hub.losses import CrossEntropy, SoftDice, SoftmaxEntropy
-from retq_hub.manifest import BackboneSpec, from_json
+from retq_hub.manifest import from_json
 from retq_hub.notation import written
 from retq_hub.recipe import Recipe, checked_bases, loss_named
+from retq_hub.spec import BackboneSpec
 
 TINY = from_json(SPEC, BackboneSpec)
 

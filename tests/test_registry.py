@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from retq_hub import artifact, registry
+from retq_hub import artifact, index, registry
 from retq_hub.errors import (
     DigestMismatch,
     IntegrityError,
@@ -207,7 +207,7 @@ def watch(event, args):
         if len(copied) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(watch)
-from retq_hub import registry
+from retq_hub import index, registry
 registry.pull("tiny-disc")
 """
 
@@ -223,8 +223,8 @@ def test_a_pull_that_was_killed_is_done_again(registry_folder, cache):
 
 def test_the_index_of_a_registry_is_made_from_its_artifacts(registry_folder):
     stored = json.loads((registry_folder / "index.json").read_text())
-    assert registry.build_index(registry_folder) == stored
-    assert registry.index_findings(registry_folder) == []
+    assert index.build(registry_folder) == stored
+    assert index.findings(registry_folder) == []
     assert [one["yanked"] for one in stored["records"]] == [False, False, True, False]
 
 
@@ -255,19 +255,19 @@ def misplace(folder: Path) -> None:
 )
 def test_drift_between_index_and_folder_is_found(registry_folder, change, lines):
     change(registry_folder)
-    text = "\n".join(map(str, registry.index_findings(registry_folder)))
+    text = "\n".join(map(str, index.findings(registry_folder)))
     fragments = [part for line in lines for part in line.split(": ")]
     assert [part for part in fragments if part not in text] == []
 
 
 def test_a_new_artifact_is_missed_in_the_index(registry_folder, make_query):
     make_query(registry_folder / "queries" / "new-disc" / "1.0.0", name="new-disc")
-    (finding,) = registry.index_findings(registry_folder)
+    (finding,) = index.findings(registry_folder)
     assert str(finding) == "new-disc@1.0.0: is in the folder and not in the index"
 
 
 def test_the_embedded_index_has_not_drifted():
-    assert registry.index_findings(registry.registries()[-1]) == []
+    assert index.findings(registry.registries()[-1]) == []
 
 
 def test_backbones_come_from_all_registries(registry_folder, tiny):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retq_hub import artifact, datasets, registry
+from retq_hub import artifact, datasets, index, registry
 from retq_hub.backbone import Backbone
 from retq_hub.demo import QUERIES
 from retq_hub.embedded import REGISTRY
@@ -37,7 +37,7 @@ FOLDERS = sorted(path.parent for path in REGISTRY.glob("queries/*/*/retq.json"))
 
 
 def test_the_index_is_in_step() -> None:
-    assert registry.index_findings(REGISTRY) == []
+    assert index.findings(REGISTRY) == []
     assert set(QUERIES) <= {one.record.name for one in registry.entries()}
 
 

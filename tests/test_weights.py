@@ -15,8 +15,8 @@ from torch import Tensor
 from retq_hub import probe, registry, weights
 from retq_hub.backbone import Backbone, PassKey
 from retq_hub.errors import CheckpointError, DigestMismatch, RetqError
-from retq_hub.manifest import BackboneSpec
 from retq_hub.progress import Silent
+from retq_hub.spec import BackboneSpec
 
 Change = Callable[[dict[str, Tensor]], object]
 

@@ -11,14 +11,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from retq_hub import artifact, probe, registry, weights
+from retq_hub import artifact, index, probe, weights
 from retq_hub.artifact import Golden
 from retq_hub.backbone import Backbone, assemble, plan
 from retq_hub.channels import N_CHANNELS, pixel_channels
 from retq_hub.encoder import expected_shapes
 from retq_hub.grids import logit_map, pick
 from retq_hub.manifest import (
-    BackboneSpec,
     Basis,
     DataUse,
     Head,
@@ -31,6 +30,7 @@ from retq_hub.manifest import (
     Training,
     from_json,
 )
+from retq_hub.spec import BackboneSpec
 from retq_hub.storage import write_json
 
 SPEC = {
@@ -79,7 +79,7 @@ def random_state(spec: BackboneSpec, seed: int = 0) -> dict[str, Tensor]:
     }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Tiny:
     """The tiny backbone: its spec on disk, its weights, and itself."""
 
@@ -175,10 +175,10 @@ def make_registry(
         name, _, version = one.partition("@")
         place = folder / "queries" / name / version
         make_query(place, name=name, version=version, backbone=tiny.backbone, **query)
-    index = registry.build_index(folder)
-    for record in index["records"]:
+    built = index.build(folder)
+    for record in built["records"]:
         record["yanked"] = f"{record['name']}@{record['version']}" in yanked
-    write_json(folder / "index.json", index)
+    write_json(folder / "index.json", built)
     return folder
 
 

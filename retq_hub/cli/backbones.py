@@ -8,7 +8,8 @@ from retq_hub import registry
 from retq_hub.cli.console import BarProgress, print_facts, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed, Finding
-from retq_hub.manifest import BackboneSpec, Source, to_json
+from retq_hub.manifest import to_json
+from retq_hub.spec import BackboneSpec, Source
 
 __all__ = ["backbones_command"]
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from retq_hub import __version__, registry
+from retq_hub import __version__, index, registry
 from retq_hub.errors import CheckFailed, Finding
 from retq_hub.storage import cache_dir
 
@@ -60,6 +60,4 @@ def _imports() -> list[Finding]:
 
 
 def _registries() -> list[Finding]:
-    return [
-        finding for folder in registry.registries() for finding in registry.index_findings(folder)
-    ]
+    return [finding for folder in registry.registries() for finding in index.findings(folder)]

@@ -1,0 +1,71 @@
+"""What a name says before anything is looked up: a query of a registry, of a Hub, or a folder."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from retq_hub.errors import UsageError
+
+__all__ = ["Name", "is_path", "order", "parse", "version_of"]
+
+_PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9]|[-.](?=[a-z0-9])){0,95}")
+_REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+_PIN = re.compile(r"[\w.-]+(?:/[\w.-]+)*", re.ASCII)
+_VERSION = re.compile(r"v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """A name taken apart.
+
+    Attributes:
+        kind: Where it is looked up: the registries, or a Hub.
+        text: Without the pin: ``idrid-disc``, ``someone/drusen``.
+        pin: What follows ``@``: a version, for a Hub also a commit, branch or tag; None: the
+            newest version.
+    """
+
+    kind: Literal["registry", "hub"]
+    text: str
+    pin: str | None
+
+    @property
+    def version(self) -> str | None:
+        """The version that the pin names, without ``v``; None where it names none."""
+        return version_of(self.pin) if self.pin else None
+
+
+def parse(name: str) -> Name:
+    """Take ``name[@version]`` or ``ns/name[@revision]`` apart.
+
+    Raises:
+        UsageError: This can be no name.
+    """
+    text, at, pin = name.partition("@")
+    is_repo = bool(_REPO.fullmatch(text)) and ".." not in text
+    good_pin = (_PIN if is_repo else _VERSION).fullmatch(pin) and ".." not in pin
+    if (at and not good_pin) or not (is_repo or _PLAIN.fullmatch(text)):
+        raise UsageError(
+            f"{name!r} is no name of a query",
+            hint="names look like idrid-disc, idrid-disc@1.0.0 or someone/drusen, folders like "
+            "./mine",
+        )
+    return Name(kind="hub" if is_repo else "registry", text=text, pin=pin or None)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name can only be a path: ``./mine``, ``/data/mine``, ``~/mine``."""
+    return name.startswith((".", "/", "~"))
+
+
+def version_of(pin: str) -> str | None:
+    """Give the version that a pin or tag names, without ``v``; None where it names none."""
+    found = _VERSION.fullmatch(pin)
+    return found[1] if found else None
+
+
+def order(version: str) -> tuple[object, ...]:
+    """Give what versions sort by, as semver.org, 2.0.0, paragraph 11 does."""
+    core, _, pre = version.partition("-")
+    parts = [(0, int(one), "") if one.isdigit() else (1, 0, one) for one in pre.split(".")]
+    return (*map(int, core.split(".")), not pre, *(parts if pre else ()))

@@ -1,0 +1,120 @@
+"""The frozen data classes of a backbone spec, ``registry/backbones/<id>.json``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from retq_hub.digest import json_digest
+from retq_hub.manifest import Fingerprint, Licence, to_json
+
+__all__ = [
+    "Architecture",
+    "BackboneSpec",
+    "Checkpoint",
+    "PositionEmbedding",
+    "Preprocessing",
+    "Source",
+    "Tokens",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """How to build an encoder."""
+
+    library: str
+    name: str
+    args: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What an encoder gives: D, layers, prefix tokens (class, register), patch, grid side."""
+
+    width: int
+    layers: int
+    prefix: int
+    patch_px: int
+    grid: int
+    candidates: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionEmbedding:
+    """How position embeddings are brought to another grid."""
+
+    resize: str
+    antialias: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """From an RGB image to the encoder's input: resize, divide by 255, subtract, divide."""
+
+    size_px: int
+    resize: str
+    antialias: bool
+    aspect: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """In which form the weights come."""
+
+    format: str
+    key: str | None = None
+    position_class: str | None = None
+    position_grid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A place to get weights from; which members are set depends on ``kind``."""
+
+    kind: str
+    sha256: str | None = None
+    size: int | None = None
+    path: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+    filename: str | None = None
+    url: str | None = None
+    package: str | None = None
+    version: str | None = None
+    wheel_sha256: str | None = None
+    wheel_size: int | None = None
+    member: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A backbone, as ``registry/backbones/<id>.json`` describes it."""
+
+    id: str
+    title: str
+    summary: str
+    modality: str
+    architecture: Architecture
+    tokens: Tokens
+    position_embedding: PositionEmbedding
+    preprocessing: Preprocessing
+    pooling: str
+    checkpoint: Checkpoint
+    sources: tuple[Source, ...]
+    licence: Licence
+    weights_digest: str | None
+    fingerprint: Fingerprint | None
+    citation: str | None = None
+    hub_id: str | None = None
+    spec: str = "retq-backbone/1"
+
+    @property
+    def preprocessing_digest(self) -> str:
+        """SHA-256 of all that decides what the encoder sees and how its grid is laid out."""
+        return json_digest(
+            {
+                "position_embedding": to_json(self.position_embedding),
+                "preprocessing": to_json(self.preprocessing),
+            }
+        )
