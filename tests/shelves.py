@@ -1,7 +1,6 @@
 """A shelf over a folder of artifacts, and a gallery that serves it on a loopback port."""
 
 import hashlib
-import json
 import re
 import socket
 import threading
@@ -9,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache, cached_property
 from pathlib import Path
 
 import uvicorn
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from retq_hub import artifact
-from retq_hub.errors import RetqError
+from retq_hub.errors import Finding, RetqError
 from retq_hub.gallery.bench import Bench
 from retq_hub.gallery.routes import not_found, routes
 from retq_hub.gallery.shelf import (
@@ -50,14 +50,15 @@ class FolderShelf:
     yanked: set[str] = field(default_factory=set)
 
     def search(self, wanted: Wanted, *, size: int) -> Found:
-        everything = [self.exhibit(repo).item for repo in self._repos()]
+        everything = self.items()
         kept = [one for one in everything if fits(one, wanted)]
         kept.sort(key=lambda one: ORDERS[wanted.sort](one))
         start = (wanted.page - 1) * size
         choices = {name: counted(everything, name) for name in FACETS}
-        return Found(
-            items=tuple(kept[start : start + size]), total=len(kept), choices=choices
-        )
+        return Found(items=tuple(kept[start : start + size]), total=len(kept), choices=choices)
+
+    def items(self) -> list[Item]:
+        return [self.exhibit(repo).item for repo in self._repos()]
 
     def exhibit(self, repo: str, revision: str = "") -> Exhibit | None:
         versions = self._versions(repo)
@@ -69,7 +70,7 @@ class FolderShelf:
         if shown is None:
             return None
         folder = self.root / repo / shown.version
-        findings = artifact.findings(folder)
+        findings = checked(folder)
         try:
             manifest = artifact.read_manifest(folder)
         except RetqError:
@@ -119,10 +120,30 @@ class FolderShelf:
                 commit=hashlib.sha1(str(path).encode()).hexdigest(),
                 published=EPOCH + timedelta(days=number),
                 yanked=f"{repo}@{path.name}" in self.yanked,
-                intact=not artifact.findings(path),
+                intact=not checked(path),
             )
             for number, path in enumerate(reversed(folders))
         )[::-1]
+
+
+@dataclass
+class Crowd(FolderShelf):
+    """Shows one query under many names, for searches alone."""
+
+    size: int = 10_000
+
+    @cached_property
+    def crowd(self) -> list[Item]:
+        (one,) = super().items()
+        return [replace(one, repo=f"crowd/query-{n:05}") for n in range(self.size)]
+
+    def items(self) -> list[Item]:
+        return self.crowd
+
+
+@cache
+def checked(folder: Path) -> tuple[Finding, ...]:
+    return tuple(artifact.findings(folder))
 
 
 def dice(item: Item) -> float:
@@ -158,7 +179,7 @@ def fits(item: Item, wanted: Wanted) -> bool:
             for name in FACETS
         )
         and (wanted.min_dice is None or dice(item) >= wanted.min_dice)
-        and (not wanted.usable or (item.intact is True and not item.gated))
+        and (not wanted.usable or (item.intact is True and not item.gated and not item.yanked))
     )
 
 

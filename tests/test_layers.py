@@ -81,6 +81,17 @@ LINES: list[set[str]] = [
     {"report", "scorecard", "segment", "trainingset"},
     {"demo", "exact", "replication"},
     {"training"},
+    {
+        "gallery",
+        "gallery.layers",
+        "gallery.prose",
+        "gallery.shelf",
+        "gallery.upload",
+    },
+    {"gallery.address", "gallery.bench"},
+    {"gallery.pages"},
+    {"gallery.browse", "gallery.pictures", "gallery.placard", "gallery.trial"},
+    {"gallery.routes"},
     {"cli.console", "cli.options"},
     {
         "cli.backbones",

@@ -21,7 +21,11 @@ def read(query: Mapping[str, str]) -> Wanted:
     texts = {name: _text(query.get(name, "")) for name in ("words", *FACETS)}
     sort = query.get("sort", "")
     return Wanted(
-        **texts,
+        words=texts["words"],
+        target=texts["target"],
+        backbone=texts["backbone"],
+        dataset=texts["dataset"],
+        licence=texts["licence"],
         min_dice=_share(query.get("dice", "")),
         sort=sort if sort in SORTS else Wanted.sort,
         page=_page(query.get("page", "")),

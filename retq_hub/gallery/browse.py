@@ -33,7 +33,7 @@ class Browse:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
-    def __call__(self, request: Request) -> Response:
+    def show(self, request: Request) -> Response:
         """Give one page of a search."""
         wanted = address.read(request.query_params)
         found = self._shelf.search(wanted, size=PAGE_SIZE)

@@ -94,7 +94,12 @@ class Picture:
             "height": self.photograph.height,
             "photograph": data_uri(self.photograph, "JPEG"),
             "layers": [
-                {"colour": one.colour, "threshold": one.threshold, "level": _packed(one.level)}
+                {
+                    "colour": one.colour,
+                    "threshold": one.threshold,
+                    "area": one.area_text,
+                    "level": _packed(one.level),
+                }
                 for one in self.layers
             ],
         }

@@ -36,7 +36,7 @@ class Pictures:
         self._one_at_a_time = Lock()
         self._drawn: Callable[[str, str, int], bytes | None] = lru_cache(_KEPT)(self._draw)
 
-    def __call__(self, request: Request) -> Response:
+    def show(self, request: Request) -> Response:
         """Give a query's picture, or the drawing that stands in its place."""
         parts = request.path_params
         repo = f"{parts['namespace']}/{parts['name']}"

@@ -1,5 +1,6 @@
 """The page of one query: what it is, how well it did, what it allows, how to use it."""
 
+import json
 import shlex
 from collections.abc import Mapping
 
@@ -12,7 +13,8 @@ from retq_hub.card import UNKNOWN, combination
 from retq_hub.gallery.pages import refuse, render
 from retq_hub.gallery.prose import safe_html
 from retq_hub.gallery.shelf import Exhibit, Shelf
-from retq_hub.manifest import BackboneSpec, QueryManifest
+from retq_hub.manifest import QueryManifest
+from retq_hub.spec import BackboneSpec
 
 __all__ = ["Placard"]
 
@@ -29,7 +31,7 @@ class Placard:
         self._shelf = shelf
         self._backbones = backbones
 
-    def __call__(self, request: Request) -> Response:
+    def show(self, request: Request) -> Response:
         """Give the page, or say that there is no such query."""
         parts = request.path_params
         repo, revision = f"{parts['namespace']}/{parts['name']}", parts.get("revision", "")
@@ -76,11 +78,13 @@ retq pull {name}
 retq segment eye.jpg -q {name} -o out/"""
     python = f"""import os
 
-os.environ["HF_ENDPOINT"] = {endpoint!r}
+os.environ["HF_ENDPOINT"] = {json.dumps(endpoint)}
 
 from retq_hub import Pipeline
 
-pipe = Pipeline.from_pretrained(queries=[{name!r}])
+pipe = Pipeline.from_pretrained(
+    queries=["{name}"]
+)
 for found in pipe("eye.jpg").values():
     print(found.manifest.targets[0].label, f"{{found.area:.2%}}")"""
     return {"shell": shell, "python": python, "pin": name}

@@ -1,5 +1,7 @@
 """The gallery's addresses, put together in one place."""
 
+from collections.abc import Callable
+
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,13 +35,13 @@ def routes(shelf: Shelf, *, bench: Bench | None = None) -> list[BaseRoute]:
     trial = Trial(shelf, bench=bench or Bench(shelf), backbones=backbones)
     placard, pictures = Placard(shelf, backbones=backbones), Pictures(shelf)
     return [
-        _route("/", Browse(shelf)),
+        _route("/", Browse(shelf).show),
         _route("/apply", trial.ask),
         _route("/apply", trial.answer, method="POST"),
-        _route("/-/picture/{size}/{namespace}/{name}/{commit}", pictures),
+        _route("/-/picture/{size}/{namespace}/{name}/{commit}", pictures.show),
         _route("/-/{file}", _static),
-        _route("/{namespace}/{name}", placard),
-        _route("/{namespace}/{name}/tree/{revision:path}", placard),
+        _route("/{namespace}/{name}", placard.show),
+        _route("/{namespace}/{name}/tree/{revision:path}", placard.show),
     ]
 
 
@@ -51,9 +53,8 @@ def not_found(request: Request) -> Response:
     return refuse(request, 404, line, hint="It may be mistyped, or what was here is gone.")
 
 
-def _route(path: str, endpoint: object, *, method: str = "GET") -> Route:
-    call = endpoint if hasattr(endpoint, "__name__") else endpoint.__call__
-    return Route(path, call, methods=[method], middleware=[Middleware(Guard)])
+def _route(path: str, endpoint: Callable[..., object], *, method: str = "GET") -> Route:
+    return Route(path, endpoint, methods=[method], middleware=[Middleware(Guard)])
 
 
 def _static(request: Request) -> Response:

@@ -49,7 +49,7 @@ class Wanted:
         min_dice: Mean Dice of its first evaluation, at least.
         sort: One of `SORTS`.
         page: Counted from 1.
-        usable: Only intact queries whose files are open.
+        usable: Only intact queries that are not yanked and whose files are open.
     """
 
     words: str = ""

@@ -16,7 +16,7 @@ from retq_hub.gallery.pages import render
 from retq_hub.gallery.shelf import Item, Shelf, Wanted
 from retq_hub.gallery.upload import MAX_BYTES, MAX_MB, Form, read_form
 from retq_hub.images import decode, decode_bytes
-from retq_hub.manifest import BackboneSpec
+from retq_hub.spec import BackboneSpec
 
 __all__ = ["Trial"]
 
@@ -68,7 +68,7 @@ class Trial:
             line, again = str(error), {}
             status = 503 if isinstance(error, NetworkError) else 400
         choice = await run_in_threadpool(self._again, form)
-        return self._page(choice | {"line": line}, status=status, headers=again)
+        return self._page(choice | {"line": _sentence(line)}, status=status, headers=again)
 
     def _apply(self, form: Form) -> Response:
         items = self._items(form.repos[: MAX_QUERIES + 1])
@@ -147,3 +147,8 @@ def _photograph(form: Form) -> Image.Image:
 def _backbone(items: Sequence[Item]) -> str:
     return next((one.manifest.backbone.id for one in items if one.manifest), "")
 
+
+def _sentence(line: str) -> str:
+    """Make a sentence of an error's line; names at its beginning stay as they are."""
+    first = line.partition(" ")[0]
+    return f"{line[:1].upper() if first.isalpha() else line[:1]}{line[1:].rstrip('.')}."

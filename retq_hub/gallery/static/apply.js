@@ -2,7 +2,8 @@
 // the browser, so that thresholds can be moved.
 "use strict";
 
-const EDGE_PX = 2;
+const LINE_PX = 3;
+const CASING_PX = 1;
 
 async function inflated(text, length) {
   const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -18,6 +19,8 @@ function colourOf(text, alpha) {
   return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
+const CASING = colourOf("#101418", 150);
+
 function areaText(marked, all) {
   const share = (100 * marked) / all;
   if (marked === 0) return "nothing marked";
@@ -29,7 +32,7 @@ class Layer {
     Object.assign(this, { canvas, given, level, threshold: given.threshold, fill: 0.25 });
     this.area = box.querySelector(".area");
     this.slider = box.querySelector(".threshold");
-    this.value = this.slider.labels[0].querySelector(".value");
+    this.value = this.slider.closest("label").querySelector(".value");
     this.slider.addEventListener("input", () => this.setThreshold(Number(this.slider.value)));
     box.querySelector(".show").addEventListener("change", (event) => {
       canvas.hidden = !event.target.checked;
@@ -37,7 +40,7 @@ class Layer {
     const fill = box.querySelector(".fill");
     fill.addEventListener("input", () => {
       this.fill = Number(fill.value) / 100;
-      fill.labels[0].querySelector(".value").textContent = `${fill.value}\u00a0%`;
+      fill.closest("label").querySelector(".value").textContent = `${fill.value}\u00a0%`;
       this.draw();
     });
   }
@@ -45,7 +48,9 @@ class Layer {
   setThreshold(threshold) {
     this.threshold = threshold;
     this.value.textContent = String(threshold);
-    this.area.textContent = areaText(this.draw(), this.level.length);
+    const marked = this.draw();
+    const published = threshold === this.given.threshold;
+    this.area.textContent = published ? this.given.area : areaText(marked, this.level.length);
   }
 
   reset() {
@@ -53,11 +58,11 @@ class Layer {
     this.setThreshold(this.given.threshold);
   }
 
-  // Gives the number of marked pixels. A marked pixel near one that is not belongs to the outline.
+  // Gives the number of marked pixels. What is marked and near the rest is the outline; what is not
+  // marked and next to it is the outline's dark casing, so that it shows on bright and dark alike.
   draw() {
     const { width, height } = this.canvas;
-    const context = this.canvas.getContext("2d");
-    const image = context.createImageData(width, height);
+    const image = new ImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
     const cut = this.threshold * 255, level = this.level;
     const line = colourOf(this.given.colour, 255);
@@ -65,16 +70,21 @@ class Layer {
     let marked = 0;
     for (let y = 0, at = 0; y < height; y += 1) {
       for (let x = 0; x < width; x += 1, at += 1) {
-        if (level[at] <= cut) continue;
-        marked += 1;
-        const edge = (x >= EDGE_PX && level[at - EDGE_PX] <= cut)
-          || (x < width - EDGE_PX && level[at + EDGE_PX] <= cut)
-          || (y >= EDGE_PX && level[at - EDGE_PX * width] <= cut)
-          || (y < height - EDGE_PX && level[at + EDGE_PX * width] <= cut);
-        pixels[at] = edge ? line : inner;
+        const inside = level[at] > cut;
+        const reach = inside ? LINE_PX : CASING_PX;
+        const near = (x >= reach && level[at - reach] > cut !== inside)
+          || (x < width - reach && level[at + reach] > cut !== inside)
+          || (y >= reach && level[at - reach * width] > cut !== inside)
+          || (y < height - reach && level[at + reach * width] > cut !== inside);
+        if (inside) {
+          marked += 1;
+          pixels[at] = near ? line : inner;
+        } else if (near) {
+          pixels[at] = CASING;
+        }
       }
     }
-    context.putImageData(image, 0, 0);
+    this.canvas.getContext("2d").putImageData(image, 0, 0);
     return marked;
   }
 }
