@@ -129,7 +129,7 @@ class Publisher:
         with self._lock(repo), self._blobs.staging() as scratch:
             with self._database.reading() as connection:
                 parent = refs.resolve(connection, repo, f"refs/{kind}/{name}")
-                if payload.parent not in (None, parent):
+                if not parent.startswith(payload.parent or ""):
                     raise _stale(parent)
                 prepared = self._prepare(connection, repo, user, payload, parent, scratch)
             with self._database.writing() as connection:

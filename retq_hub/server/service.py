@@ -70,7 +70,8 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=_STOP_S,
         )
-        address = f"http://{host}:{listener.getsockname()[1]}"
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{listener.getsockname()[1]}"
         _Server(config, ready=lambda: ready(address)).run(sockets=[listener])
 
 
