@@ -13,13 +13,11 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 
 from retq_hub import artifact
 from retq_hub.errors import Finding, RetqError
 from retq_hub.gallery.bench import Bench
-from retq_hub.gallery.routes import not_found, routes
+from retq_hub.gallery.routes import routes
 from retq_hub.gallery.shelf import (
     FACETS,
     PICTURE,
@@ -192,10 +190,7 @@ def counted(items: Iterable[Item], name: str) -> tuple[Choice, ...]:
 def served(shelf: Shelf, *, bench: Bench | None = None) -> Iterator[str]:
     """Serve a gallery on a loopback port and give its address."""
 
-    async def missing(request: Request, _error: Exception) -> Response:
-        return not_found(request)
-
-    app = Starlette(routes=routes(shelf, bench=bench), exception_handlers={404: missing})
+    app = Starlette(routes=routes(shelf, bench=bench))
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -16,7 +16,7 @@ from retq_hub.gallery.placard import Placard
 from retq_hub.gallery.shelf import Shelf
 from retq_hub.gallery.trial import Trial
 
-__all__ = ["not_found", "routes"]
+__all__ = ["routes"]
 
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -24,8 +24,7 @@ _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 def routes(shelf: Shelf, *, bench: Bench | None = None) -> list[BaseRoute]:
     """Give the routes of a hub's pages.
 
-    They take ``/``, ``/apply``, ``/-/...``, ``/namespace/name`` and ``/namespace/name/tree/...``,
-    so they belong behind a hub's own.
+    They take all that is asked for by GET, so they belong behind a hub's own.
 
     Args:
         shelf: The hub.
@@ -42,10 +41,11 @@ def routes(shelf: Shelf, *, bench: Bench | None = None) -> list[BaseRoute]:
         _route("/-/{file}", _static),
         _route("/{namespace}/{name}", placard.show),
         _route("/{namespace}/{name}/tree/{revision:path}", placard.show),
+        _route("/{rest:path}", _not_found),
     ]
 
 
-def not_found(request: Request) -> Response:
+def _not_found(request: Request) -> Response:
     """Say that an address leads nowhere: as a page to people, as JSON to programs."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"error": "Not found"}, 404)
