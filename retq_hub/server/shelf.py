@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from starlette.routing import BaseRoute
 
-from retq_hub import names, schema
+from retq_hub import names
 from retq_hub.errors import Finding, NotFoundError
 from retq_hub.gallery import shelf as gallery
 from retq_hub.gallery.routes import routes
@@ -180,7 +180,7 @@ class HubShelf:
             )
             for one in self._catalogue.versions(repo)
         ]
-        return sorted(versions, key=lambda one: names.order(one.version), reverse=True)
+        return sorted(versions, key=lambda one: _order(one.version), reverse=True)
 
     def _yanked(self, repo: str) -> dict[str, str]:
         """Give the withdrawn versions with the reason; what is no such document withdraws none."""
@@ -198,10 +198,7 @@ class HubShelf:
 
     def _read_manifest(self, repo: str, commit: str) -> QueryManifest | None:
         try:
-            document: dict[str, Any] = self._catalogue.manifest(repo, commit)
-            if schema.findings(document, schema.QUERY):
-                return None
-            manifest = from_json(document, QueryManifest)
+            manifest = from_json(self._catalogue.manifest(repo, commit), QueryManifest)
             _ = manifest.digest
         except (NotFoundError, ValueError):
             return None
@@ -226,6 +223,11 @@ def _sought(wanted: gallery.Wanted, size: int) -> catalogue.Wanted:
 def _current(versions: Iterable[gallery.Version]) -> str:
     kept = [one.version for one in versions if not one.yanked and "-" not in one.version]
     return f"v{kept[0]}" if kept else refs.MAIN
+
+
+def _order(version: str) -> tuple[object, ...]:
+    """Order versions; what follows a plus says how one was built, and does not count."""
+    return names.order(version.partition("+")[0])
 
 
 def _files(files: Mapping[str, int]) -> Iterable[File]:
