@@ -76,13 +76,21 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns off Nagle's algorithm only on sockets that say they are TCP's; with it, every
+    # answer takes 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
         raise UsageError(
-            f"cannot listen at {host}:{port}: {error}", hint="choose another --port or --host"
+            f"cannot listen at {host}:{port}: {error.strerror}",
+            hint="choose another --port or --host",
         ) from error
+    return listener
 
 
 def _log_to_stderr() -> None:
