@@ -212,9 +212,14 @@ def test_photographs_are_worked_on_one_after_the_other(shelf, registry_folder, c
     items = [shelf.exhibit("lab/disc").item]
     image = Image.fromarray(fundus())
     areas: list[float] = []
+    at_work: list[threading.Thread] = []
 
     def work() -> None:
-        areas.append(bench.apply(items, image)["lab/disc"].area)
+        with bench.turn():
+            at_work.append(threading.current_thread())
+            areas.append(bench.apply(items, image)["lab/disc"].area)
+            assert at_work == [threading.current_thread()]
+            at_work.clear()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for one in threads:

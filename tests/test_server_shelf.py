@@ -106,6 +106,28 @@ def test_a_broken_query_shows_its_findings(hub):
     assert "<code>query.safetensors</code>" in html
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"targets": []},
+        {"summary": "\ud800 <script>alert(1)</script>"},
+        {"version": '../../x"><script>alert(1)</script>'},
+        {"data": [], "authors": [], "metrics": []},
+        {"licence": {"id": "x", "url": "javascript:alert(1)"}},
+        {"head": {"activation": "?", "thresholds": [], "threshold_choice": ""}},
+        {"basis": {"norm": True, "passes": [{"size_px": 0, "tiles": -1, "layers": []}]}},
+        {"metrics": [1e999]},
+    ],
+)
+def test_a_manifest_that_breaks_its_schema_still_has_a_page(hub, changes):
+    document = json.loads((QUERIES / "rop-ridge/1.1.0/retq.json").read_text()) | changes
+    hub.api("alice").create_repo("alice/odd", exist_ok=True)
+    put(hub, "alice/odd", "retq.json", json.dumps(document).encode())
+    html = page(hub, "/alice/odd") + page(hub, "/?words=odd")
+    assert "Not intact" in html and "invalid" in html
+    assert "<script>alert" not in html and 'href="javascript' not in html
+
+
 def test_a_repository_without_a_query_has_a_page(hub):
     html = page(hub, "/alice/plain")
     assert "<h3>Only words</h3>" in html

@@ -69,8 +69,17 @@ class Bench:
             with self._counting:
                 self._taken -= 1
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until nobody else works, and work alone as long as the block lasts.
+
+        What takes memory or time belongs in it: decoding, applying, drawing.
+        """
+        with self._working:
+            yield
+
     def apply(self, items: Sequence[Item], image: "Image.Image") -> "Mapping[str, Segmentation]":
-        """Apply queries to a photograph; others that do so meanwhile are waited for.
+        """Apply queries to a photograph, within one's `turn`.
 
         Args:
             items: The queries, all of one backbone.
@@ -86,12 +95,12 @@ class Bench:
             NetworkError: The backbone's weights are not here and cannot be had.
         """
         backbone = _common_backbone(items)
-        with self._working:
-            from retq_hub.pipeline import Pipeline
 
-            queries = {one.repo: self._query(one.repo, one.commit) for one in items}
-            pipeline = Pipeline(backbone=self._load(backbone), queries=queries, embed=False)
-            return pipeline(image)
+        from retq_hub.pipeline import Pipeline
+
+        queries = {one.repo: self._query(one.repo, one.commit) for one in items}
+        pipeline = Pipeline(backbone=self._load(backbone), queries=queries, embed=False)
+        return pipeline(image)
 
     def _load(self, name: str) -> "Backbone":
         from retq_hub.backbone import Backbone

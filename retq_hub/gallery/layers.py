@@ -67,6 +67,7 @@ class Picture:
     Attributes:
         photograph: At most 1024 pixels a side.
         layers: In the order of the queries and their targets.
+        outlines: The photograph with each layer's outline, as the address of a picture.
     """
 
     def __init__(self, image: Image.Image, found: Mapping[str, Segmentation]) -> None:
@@ -78,13 +79,10 @@ class Picture:
             for (repo, one, n), colour in zip(targets, cycle(PALETTE), strict=False)
         )
 
-    @property
-    def outlines(self) -> str:
-        """The photograph with each layer's outline, as the address of a picture."""
         drawn = self.photograph
         for one in sorted(self.layers, key=lambda layer: -layer.area):
             drawn = outlined(drawn, one.margin, colour=one.colour)
-        return data_uri(drawn, "JPEG")
+        self.outlines = data_uri(drawn, "JPEG")
 
     @property
     def packed(self) -> dict[str, Any]:

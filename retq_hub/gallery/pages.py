@@ -15,7 +15,7 @@ from retq_hub import markup
 from retq_hub.card import NOT_A_DEVICE
 from retq_hub.digest import bytes_digest
 from retq_hub.gallery import address
-from retq_hub.manifest import Interval, Licence, QueryManifest, Target
+from retq_hub.manifest import Interval, Licence, Target
 from retq_hub.tables import LABELS
 
 __all__ = ["STATIC", "Guard", "refuse", "render"]
@@ -124,7 +124,6 @@ def _environment() -> Environment:
         "digest": lambda digest: Markup(markup.digest_code(digest)),
         "doi": lambda doi: Markup(markup.doi_link(doi)),
         "licence": _licence,
-        "passes": _passes,
         "range": _range,
         "size": _size,
         "swatch": lambda colour: Markup(markup.swatch(colour)),
@@ -157,12 +156,6 @@ def _target(target: Target) -> Markup:
 
 def _range(value: Interval) -> Markup:
     return Markup(markup.range_strip(value))
-
-
-def _passes(manifest: QueryManifest) -> int:
-    """Count how often the backbone runs over an image for a query."""
-    views = len(manifest.basis.views or ("plain",))
-    return views * sum(one.tiles**2 for one in manifest.basis.passes)
 
 
 def _size(size: int) -> str:

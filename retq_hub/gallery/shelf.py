@@ -89,6 +89,14 @@ class Item:
     gated: bool = False
     yanked: bool = False
 
+    @property
+    def passes(self) -> int:
+        """How often the backbone runs over an image for it."""
+        if self.manifest is None:
+            return 0
+        views = len(self.manifest.basis.views or ("plain",))
+        return views * sum(one.tiles**2 for one in self.manifest.basis.passes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -105,7 +113,8 @@ class Found:
     Attributes:
         items: The queries on this page.
         total: How many there are on all pages.
-        choices: For each of `FACETS` the most frequent values among all queries of the hub.
+        choices: For each of `FACETS` its most frequent values among what fits the rest of the
+            search.
     """
 
     items: tuple[Item, ...]

@@ -72,16 +72,16 @@ class Trial:
 
     def _apply(self, form: Form) -> Response:
         items = self._items(form.repos[: MAX_QUERIES + 1])
-        image = _photograph(form)
-        found = self._bench.apply(items, image)
+        with self._bench.turn():
+            image = _photograph(form)
+            found = self._bench.apply(items, image)
 
-        from retq_hub.gallery.layers import Picture
+            from retq_hub.gallery.layers import Picture
 
-        picture = Picture(image, found)
+            picture = Picture(image, found)
         shown = {
             "picture": picture,
             "size": image.size,
-            "items": items,
             "is_example": form.example,
             "backbone": self._backbones.get(_backbone(items)),
         }
@@ -112,7 +112,7 @@ class Trial:
         found = self._shelf.search(wanted, size=_OFFERED)
         kept = {one.repo: one for one in chosen if _backbone([one]) == backbone}
         offered = {one.repo: one for one in found.items} if backbone in self._backbones else {}
-        ticked = set(kept or list(offered)[:_TICKED])
+        ticked = set(kept or _cheapest(offered.values()))
         return {
             "here": "apply",
             "backbones": known,
@@ -142,6 +142,14 @@ def _photograph(form: Form) -> Image.Image:
     if not form.content:
         raise ImageError("no photograph was chosen", hint="choose one, or take the example")
     return decode_bytes(form.content, "the photograph")
+
+
+def _cheapest(items: Iterable[Item]) -> list[str]:
+    """Give the queries to begin with: of different targets, those of the fewest passes."""
+    first: dict[str, str] = {}
+    for one in sorted(items, key=lambda item: item.passes):
+        first.setdefault(one.manifest.targets[0].label if one.manifest else "", one.repo)
+    return list(first.values())[:_TICKED]
 
 
 def _backbone(items: Sequence[Item]) -> str:
