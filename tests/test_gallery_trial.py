@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import re
+import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,6 +190,32 @@ def test_when_all_places_are_taken_one_is_asked_to_come_again(url, bench):
     assert send(url, photograph(), "lab/disc").status_code == 200
 
 
+def test_one_who_hangs_up_leaves_the_place_free(url, bench):
+    head = (
+        "POST /apply HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+    )
+    host, _, port = url.removeprefix("http://").partition(":")
+    for _ in range(3):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head.encode())
+            wait_until(lambda: bench.taken == 1)
+        wait_until(lambda: bench.taken == 0)
+    assert send(url, photograph(), "lab/disc").status_code == 200
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_backbone_that_is_asked_for_is_offered(url):
+    html = requests.get(f"{url}/apply?backbone=retfound-green&q=lab/disc", timeout=20).text
+    assert "no query here that can be tried" in html
+
+
 def test_a_backbone_that_cannot_be_had_is_named(url, registry_folder):
     spec = backbone_spec("tiny-vit")
     Path(spec.sources[0].path).rename(registry_folder / "away")
@@ -207,7 +235,7 @@ def test_places_are_given_back_after_a_failure(bench):
         pass
 
 
-def test_photographs_are_worked_on_one_after_the_other(shelf, registry_folder, cache, monkeypatch):
+def test_photographs_are_worked_on_one_after_the_other(shelf, registry_folder, cache):
     bench = Bench(shelf, places=4)
     items = [shelf.exhibit("lab/disc").item]
     image = Image.fromarray(fundus())

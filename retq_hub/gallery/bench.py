@@ -42,12 +42,15 @@ class Bench:
     Args:
         shelf: The hub.
         places: So many photographs may be received, waiting or worked on.
+
+    Attributes:
+        taken: So many are.
     """
 
     def __init__(self, shelf: Shelf, *, places: int = 4) -> None:
         self._shelf = shelf
         self._places = places
-        self._taken = 0
+        self.taken = 0
         self._counting, self._working = Lock(), Lock()
         self._backbone: Backbone | None = None
         self._query = lru_cache(_KEPT)(self._read_query)
@@ -60,14 +63,14 @@ class Bench:
             Full: None is free.
         """
         with self._counting:
-            if self._taken >= self._places:
-                raise Full(f"{self._taken} photographs are in work or wait; try again in a moment")
-            self._taken += 1
+            if self.taken >= self._places:
+                raise Full(f"{self.taken} photographs are in work or wait; try again in a moment")
+            self.taken += 1
         try:
             yield
         finally:
             with self._counting:
-                self._taken -= 1
+                self.taken -= 1
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -107,7 +107,7 @@ class Trial:
         """Give what the form offers: one backbone's queries, those that were chosen first."""
         counted = self._shelf.search(Wanted(usable=True), size=1).choices.get("backbone", ())
         known = [one for one in counted if one.value in self._backbones]
-        backbone = _backbone(chosen) or backbone or next((one.value for one in known), "")
+        backbone = backbone or _backbone(chosen) or next((one.value for one in known), "")
         wanted = Wanted(words=words, backbone=backbone, usable=True)
         found = self._shelf.search(wanted, size=_OFFERED)
         kept = {one.repo: one for one in chosen if _backbone([one]) == backbone}

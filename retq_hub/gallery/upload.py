@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 __all__ = ["MAX_BYTES", "MAX_MB", "Form", "read_form"]
 
@@ -60,6 +60,8 @@ async def read_form(request: Request) -> Form:
             form = await parser.parse()
     except TimeoutError as error:
         raise HTTPException(408, f"the photograph took over {_TIMEOUT_S} s to arrive") from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the photograph was cut off") from error
     except (MultiPartException, KeyError, UnicodeDecodeError) as error:
         raise HTTPException(400, "the form cannot be read") from error
     try:
