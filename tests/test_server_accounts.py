@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hubs import add_users
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
+
+from retq_hub.errors import UsageError
 
 
 def retq(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -42,11 +45,9 @@ def test_a_user_is_added_and_removed_while_the_hub_is_served(hub):
     [("dora", "already"), ("DORA", "already"), ("../x", "cannot be a name"), ("api", "not free")],
 )
 def test_a_name_must_be_free_and_fit(tmp_path, name, what):
-    user("add", "dora", data=tmp_path / "data")
-    refused = user("add", name, data=tmp_path / "data")
-    assert refused.returncode == 2
-    assert what in refused.stderr
-    assert refused.stdout == ""
+    add_users(tmp_path, "dora")
+    with pytest.raises(UsageError, match=what):
+        add_users(tmp_path, name)
 
 
 def test_nobody_cannot_be_removed(tmp_path):

@@ -1,7 +1,7 @@
 """The head of a README: read safely, checked, turned into tags."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from retq_hub.server import cards
@@ -58,8 +58,9 @@ language: en
         ("a: !!python/object/apply:os.system ['true']", "is no YAML"),
         ("a: !!binary aGk=", "a value of type bytes"),
         ("a: &a [*a]", "values, or too deep"),
-        ("a: " + "[" * 60 + "]" * 60, "values, or too deep"),
-        ("a: " + "[" * 20_000 + "]" * 20_000, "no YAML|too deep"),
+        ("a: " + "[" * 60 + "]" * 60, "too deep"),
+        ("a: " + "[" * 60_000, "too deep"),
+        ("a:\n" + "".join(" " * level + "-\n" for level in range(1, 60)), "too deep"),
         ("a: " + "9" * 30, "integer beyond 64 bits"),
         ("a: " + "9" * 5000, "no YAML|integer beyond"),
         ("a: " + "x" * 70_000, "larger than 64 KiB"),
@@ -86,16 +87,12 @@ def test_few_aliases_are_fine():
 
 def test_what_json_has_not_is_made_plain():
     found = card("a: 2026-11-22\nb: .nan\nc: .inf\n1: one\nnull: none\nd: !!set {x}")
-    assert found == {
-        "a": "2026-11-22",
-        "b": None,
-        "c": None,
-        "1": "one",
-        "None": "none",
-        "d": ["x"],
-    }
+    assert found["a"] == "2026-11-22"
+    assert found["b"] is found["c"] is None
+    assert (found["1"], found["None"], found["d"]) == ("one", "none", ["x"])
 
 
+@settings(max_examples=50)
 @given(some.text(max_size=300))
 def test_any_head_is_read_or_refused(head):
     try:
