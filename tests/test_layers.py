@@ -85,7 +85,7 @@ LINES: list[set[str]] = [
         "server.holdings",
         "server.payloads",
     },
-    {"server.blame", "server.repos"},
+    {"server.blame", "server.repos", "server.rows"},
     {
         "server.admission",
         "server.discussions",

@@ -181,7 +181,7 @@ def test_a_deleted_repository_is_gone_with_its_files(hub, alice):
     assert left.content == b"shared \0"
 
 
-def test_data_sets_have_names_of_their_own(alice):
+def test_data_sets_have_names_of_their_own(hub, alice):
     alice.create_repo("alice/twice")
     alice.create_repo("alice/twice", repo_type="dataset")
     alice.upload_file(
@@ -189,6 +189,8 @@ def test_data_sets_have_names_of_their_own(alice):
     )
     assert [one.rfilename for one in alice.dataset_info("alice/twice").siblings] == ["t.csv"]
     assert alice.model_info("alice/twice").siblings == []
+    address = f"{hub.endpoint}/datasets/alice/twice/resolve/main/t.csv"
+    assert requests.get(address, timeout=10).text == "a,b\n"
     assert "alice/twice" in {one.id for one in alice.list_datasets(author="alice")}
 
 

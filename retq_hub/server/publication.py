@@ -8,7 +8,6 @@ from pathlib import Path
 
 from retq_hub.server import (
     cards,
-    catalogue,
     checks,
     commits,
     descriptions,
@@ -17,6 +16,7 @@ from retq_hub.server import (
     holdings,
     refs,
     repos,
+    rows,
     trees,
 )
 from retq_hub.server.accounts import User
@@ -288,7 +288,7 @@ def _advance(
     connection.executemany(
         "INSERT INTO labels VALUES (?, ?)", ((tag, repo_key) for tag in prepared.description.tags)
     )
-    catalogue.update(connection, repo_key, prepared.verdict)
+    rows.update(connection, repo_key, prepared.verdict)
 
 
 def _open_pull(

@@ -71,7 +71,7 @@ def _target(connection: sqlite3.Connection, call: Call, repo: Repo) -> tuple[str
     """
     user = repos.require_user(call.user)
     revision = call.params["revision"]
-    if revision.startswith(f"refs/{refs.PULL}/"):
+    if revision.startswith(f"refs/{refs.PULL}/") and not call.flag("create_pr"):
         return refs.PULL, _pull(connection, repo, revision, user), user
     name = revision.removeprefix(f"refs/{refs.BRANCH}/")
     refs.resolve(connection, repo, f"refs/{refs.BRANCH}/{name}")

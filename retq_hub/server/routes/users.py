@@ -53,7 +53,6 @@ def _overview(call: Call) -> Response:
 
 class _Card(msgspec.Struct, frozen=True):
     content: str
-    repoType: str = "model"  # noqa: N815 - the protocol's name
 
 
 def _validate(call: Call) -> Response:
