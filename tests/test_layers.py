@@ -97,6 +97,7 @@ LINES: list[set[str]] = [
     {"server.publication"},
     {"server.services"},
     {"server.calls"},
+    {"server.endpoints"},
     {"server.routes.files", "server.routes.repositories", "server.routes.users"},
     {
         "server.routes.gates",

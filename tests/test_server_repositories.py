@@ -206,6 +206,9 @@ def test_a_bad_card_is_told_before_the_commit(alice):
 
 def test_the_log_has_a_line_a_request_and_no_token(hub, alice):
     alice.whoami()
+    with pytest.raises(HfHubHTTPError):
+        hub.api("bob").create_repo("alice/logged")
     lines = hub.log.read_text()
+    assert re.search(r"^\S+ \S+ bob POST /api/repos/create 403 \d+ ms$", lines, re.MULTILINE)
     assert re.search(r"^\S+ \S+ alice GET /api/whoami-v2 200 \d+ ms$", lines, re.MULTILINE)
     assert "hf_" not in lines

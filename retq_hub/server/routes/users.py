@@ -5,7 +5,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import accounts, cards, repos
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import not_found
 
 __all__ = ["routes"]
