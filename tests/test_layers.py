@@ -44,6 +44,7 @@ LINES: list[set[str]] = [
         "tiling",
     },
     {"hub.reading", "hub.writing", "spec"},
+    {"hub.snapshots", "listing"},
     {
         "checkpoint",
         "curve",
@@ -73,6 +74,7 @@ LINES: list[set[str]] = [
         "savepoint",
         "solution",
     },
+    {"repository"},
     {"figures", "index", "page", "paper", "plots", "published", "remote", "search"},
     {"registry"},
     {"datasets", "provenance", "query", "tables", "weights"},
