@@ -332,12 +332,12 @@ def _published(plan: Pushed, files: Mapping[str, bytes], there: Repository, mess
             if not _is_there(files, now):
                 raise
             commit = now.commit
-    if not writing.tag(plan.repo, f"v{plan.version}", commit=commit):
-        if refs(plan.repo).tags.get(f"v{plan.version}") != commit:
-            raise NetworkError(
-                f"somebody else published {plan.repo} {plan.version} meanwhile",
-                hint="look at what is there now",
-            )
+    tag = f"v{plan.version}"
+    if not writing.tag(plan.repo, tag, commit=commit) and refs(plan.repo).tags.get(tag) != commit:
+        raise NetworkError(
+            f"somebody else published {plan.repo} {plan.version} meanwhile",
+            hint="look at what is there now",
+        )
     return replace(plan, outcome=outcome, commit=commit)
 
 
