@@ -98,6 +98,8 @@ LINES: list[set[str]] = [
         "cli.doctor",
         "cli.evaluate",
         "cli.index",
+        "cli.info",
+        "cli.publish",
         "cli.registry",
         "cli.segment",
         "cli.train",
