@@ -16,6 +16,7 @@ from retq_hub.errors import (
     DigestMismatch,
     IntegrityError,
     ManifestError,
+    NetworkError,
     NotFoundError,
     UsageError,
 )
