@@ -69,8 +69,7 @@ def render(
         _data(manifest),
         *_search(manifest),
         _licence(manifest, backbone),
-        f"## Authors and citation\n\n{inline(', '.join(manifest.authors))}",
-        *([inline(manifest.citation)] if manifest.citation else []),
+        _citation(manifest, backbone),
     ]
     head = metadata.document(manifest, backbone)
     return sealed(head, "\n\n".join(parts), kept=kept, repo=repo)
@@ -202,7 +201,8 @@ def _search(manifest: QueryManifest) -> list[str]:
         if one.guided:
             led = f"guided, {one.guided.radius_px} px, {one.guided.epsilon:g}"
         rows.append((inline(one.basis), str(one.floats), f"{one.l2:g}", led, f"{one.measure:.4f}"))
-    header = ("basis", "floats", "L2", "upsampling", f"held-out {manifest.training.measure}")
+    measure = metadata.LABELS.get(manifest.training.measure or "", "measure")
+    header = ("basis", "floats", "L2", "upsampling", f"held-out {measure}")
     return [
         "## What was tried\n\nCross-validation over the training images; no test image had a part "
         f"in it.\n\n{table(header, rows, right=1)}"
@@ -215,6 +215,13 @@ def _licence(manifest: QueryManifest, backbone: BackboneSpec) -> str:
         f"## Licence\n\nQuery: {_named(manifest.licence)}. Backbone: {_named(backbone.licence)}. "
         f"Together with the data: {inline(combination(every))}."
     )
+
+
+def _citation(manifest: QueryManifest, backbone: BackboneSpec) -> str:
+    lines = [f"- Query: {inline(', '.join(manifest.authors))}."]
+    lines += [f"- Data: {inline(manifest.citation)}"] if manifest.citation else []
+    lines += [f"- Backbone: {inline(backbone.citation)}"] if backbone.citation else []
+    return "\n".join(["## Authors and citation", "", *lines])
 
 
 def _named(licence: Licence) -> str:
