@@ -119,7 +119,8 @@ This is version {manifest.version}. Published versions never change: a better qu
 def _figures(manifest: QueryManifest) -> str:
     if not manifest.metrics:
         return "## Figures\n\nNot measured yet: `retq evaluate --record` fills them in."
-    return "\n\n".join(["## Figures", *(_measured(one) for one in manifest.metrics)])
+    below = "The interval is a bootstrap of the mean over images."
+    return "\n\n".join(["## Figures", *(_measured(one) for one in manifest.metrics), below])
 
 
 def _measured(measured: Measured) -> str:
@@ -138,8 +139,7 @@ def _measured(measured: Measured) -> str:
         figures = (f"{value.mean:.4f}", f"{low:.4f} - {high:.4f}")
         rows.append((label, *figures, f"{value.min:.4f}", f"{value.max:.4f}"))
     header = ("per image", "mean", "95 % interval", "worst", "best")
-    below = "The interval is a bootstrap of the mean over images."
-    return f"{where}\n\n{table(header, rows, right=4)}\n\n{below}"
+    return f"{where}\n\n{table(header, rows, right=4)}"
 
 
 def _what(manifest: QueryManifest, backbone: BackboneSpec) -> str:

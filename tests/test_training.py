@@ -18,7 +18,7 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.channels import METHOD
 from retq_hub.dataset import Dataset
 from retq_hub.embedded import REGISTRY
-from retq_hub.errors import DatasetError, ManifestError, UsageError
+from retq_hub.errors import BadInputError, DatasetError, ManifestError, UsageError
 from retq_hub.evaluation import EVALUATION_PX, evaluate
 from retq_hub.features import TokenCache
 from retq_hub.heads import pixel_logits, probabilities
@@ -85,6 +85,17 @@ def test_training_again_keeps_what_was_written_into_the_card(
     assert cardfile.handwriting(folder).notes.startswith("Mine.")
     assert cardfile.findings(folder) == artifact.findings(folder) == []
     assert f"]({artifact.PICTURE})" in card.read_text()
+
+
+def test_a_card_that_is_no_text_is_refused_before_the_work(
+    spots: Dataset, registry_folder: Path, cache: Path, tmp_path: Path
+) -> None:
+    folder = run(spots, tmp_path / "q").folder
+    (folder / artifact.CARD).write_bytes(b"\xff\xfe")
+    before = (folder / artifact.MANIFEST).read_bytes()
+    with pytest.raises(BadInputError, match="is no UTF-8 text"):
+        run(spots, folder, bases=("0",), l2=0.01)
+    assert (folder / artifact.MANIFEST).read_bytes() == before
 
 
 def test_the_search_looks_at_every_candidate_and_keeps_the_best(
