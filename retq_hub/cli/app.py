@@ -24,6 +24,7 @@ _COMMANDS = {
     "push": "publish",
     "search": "registry",
     "segment": "segment",
+    "serve": "serve",
     "train": "train",
     "validate": "validate",
     "yank": "publish",
