@@ -159,11 +159,17 @@ def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
         return
     if time.monotonic() > watch.until:
         raise _Busy("it took too long", None)
-    limit_s = _READ_S if request.method in ("GET", "HEAD") else _WRITE_S
+    limit_s = _read_limit_s() if request.method in ("GET", "HEAD") else _WRITE_S
     limits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {
-        kind: limits.get(kind) or limit_s for kind in ("connect", "read", "write", "pool")
+        kind: min(limits.get(kind) or limit_s, limit_s)
+        for kind in ("connect", "read", "write", "pool")
     }
+
+
+def _read_limit_s() -> float:
+    named = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
+    return float(named) if named.isdecimal() and int(named) else _READ_S
 
 
 def _on_response(response: Any) -> None:  # noqa: ANN401 - the client's own httpx
