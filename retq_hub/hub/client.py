@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -208,11 +209,13 @@ def _translated(error: Exception, what: str) -> RetqError:
             f"the Hub's cache cannot be written: {error.strerror}",
             hint="free some space or set HF_HUB_CACHE to another folder",
         )
-    if isinstance(error, ValueError | KeyError | TypeError):
+    if isinstance(error, JSONDecodeError | KeyError | TypeError):
         return NetworkError(
             f"{endpoint()} did not answer like a Hub when asked for {what}",
             hint="check HF_ENDPOINT and proxies",
         )
+    if isinstance(error, ValueError):
+        return NetworkError(f"{what}: {_line(' '.join(str(error).split()))}")
     return Unreachable(f"{what} was not delivered: {_line(error)}", hint="try again later")
 
 
