@@ -39,6 +39,7 @@ _LONGEST_PAUSE_S = 30.0
 _WAITS_S = (0.5, 1.0, 2.0)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _READ_S, _WRITE_S = 10.0, 60.0
+_NEXT = {403: "check what your login may do", 404: "check HF_ENDPOINT"}
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -69,10 +70,19 @@ def is_offline() -> bool:
 
 
 def hub_api() -> "HfApi":
-    """Give the client's own API, with its login."""
+    """Give the client's own API, with its login.
+
+    Raises:
+        Unreachable: The user wants no network.
+    """
     from huggingface_hub import HfApi
 
     from retq_hub import __version__
+
+    if is_offline():
+        raise Unreachable(
+            f"{endpoint()} is not asked, for HF_HUB_OFFLINE is set", hint="unset it to ask"
+        )
 
     return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
 
@@ -254,7 +264,7 @@ def _refused(error: "HfHubHTTPError", what: str) -> RetqError:
     return NetworkError(
         f"{what} was not delivered: the Hub answered {answer.status_code} "
         f"{answer.reason_phrase}{said}",
-        hint="check what your login may do" if answer.status_code == 403 else "try again later",
+        hint=_NEXT.get(answer.status_code, "try again later"),
     )
 
 
