@@ -31,6 +31,7 @@ _log = logging.getLogger("retq_hub.server")
 
 _BODY_LIMIT = 2 * 2**20
 _PIECE = 2**20
+_DIGITS = 9
 _IN_MEMORY = 4 * 2**20
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -95,6 +96,21 @@ class Call:
             Fault: RepoNotFound; it is not there, or the user may not see it.
         """
         return repos.find(connection, self.repo_id, self.user)
+
+    def flag(self, name: str) -> bool:
+        """Whether the query says yes to something."""
+        return self.query.get(name, "").lower() in ("1", "true")
+
+    def number(self, name: str, default: int) -> int:
+        """Give a number of the query.
+
+        Raises:
+            Fault: 400; it is none, or beyond all reason.
+        """
+        value = self.query.get(name, str(default))
+        if not value.isdecimal() or not value.isascii() or len(value) > _DIGITS:
+            raise bad_request(f"{name} must be a number, it is {value[:50]!r}")
+        return int(value)
 
     def json(self, kind: type[T]) -> T:
         """Read the body as a JSON document of a given form.

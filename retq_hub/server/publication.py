@@ -184,7 +184,7 @@ class Publisher:
             return places.get(sha256) or self._blobs.path(sha256)
 
         try:
-            description = descriptions.describe(tree, lambda path: locate(path).read_bytes())
+            description = descriptions.describe(tree, locate)
         except cards.BadCard as error:
             raise bad_request(f"{cards.CARD}: {error}") from error
         if not checks.holds_artifact(tree):

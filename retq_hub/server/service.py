@@ -50,13 +50,13 @@ def serve(
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(data / "lock")
         lock.acquire(timeout=0)
-    except OSError as error:
-        raise StorageError(
-            f"{data} cannot be used: {error.strerror}", hint="name another folder with --data"
-        ) from error
     except Timeout as error:
         raise StorageError(
             f"{data} is served by another process", hint="stop that one, or name another folder"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{data} cannot be used: {error.strerror}", hint="name another folder with --data"
         ) from error
     with lock:
         app = create_app(data, refuse_invalid=refuse_invalid, pages=pages)
