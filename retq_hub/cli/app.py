@@ -13,18 +13,21 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "backbones": "backbones",
+    "card": "card",
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",
     "index": "index",
-    "info": "registry",
+    "info": "info",
     "list": "registry",
     "pull": "registry",
+    "push": "publish",
     "search": "registry",
     "segment": "segment",
     "serve": "serve",
     "train": "train",
     "validate": "validate",
+    "yank": "publish",
 }
 
 _INTERRUPTED = 130
@@ -57,6 +60,8 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run ``retq`` and leave with its exit code."""
     debug = "--debug" in sys.argv[1:2]
+    os.environ.setdefault("HF_HUB_VERBOSITY", "debug" if debug else "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
