@@ -95,6 +95,15 @@ def test_of_a_picture_its_text_is_left_if_it_is_remote(picture, html):
     assert safe_html(picture) == html
 
 
+def test_comments_are_not_shown_but_in_code():
+    card = "a <!-- retq: notes --> b\n\n<!-- begin\nmore -->\n\n`<!-- code -->`\n"
+    assert safe_html(card) == ("<p>a  b</p>\n<p><code>&lt;!-- code --&gt;</code></p>\n")
+
+
+def test_html_is_shown_as_it_was_written():
+    assert safe_html("<div>**x** <b>y</b>") == ("<p>&lt;div&gt;**x** &lt;b&gt;y&lt;/b&gt;</p>\n")
+
+
 def test_tables_and_code_are_rendered():
     seen = [tag for tag, _ in tags("| a |\n|---|\n| 1 |\n\n```python\nx = 1\n```")]
     assert seen == ["table", "thead", "tr", "th", "tbody", "tr", "td", "pre", "code"]

@@ -1,6 +1,7 @@
 """Ids are those of git itself."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,9 @@ def test_ids_of_files_folders_and_commits_are_gits(tmp_path, monkeypatch):
             tree[name] = Entry(size=blob.size, sha1=blob.sha1, sha256=blob.sha256, lfs=False)
     git(work, "add", "--all")
     oid = git(work, "write-tree")
-    assert trees.folder_oid(tree, "") == oid
-    assert trees.info(tree, "b")["oid"] == git(work, "rev-parse", f"{oid}:b")
-    made = commits.make(tree=oid, parent=None, author="alice", title="why", message="so\nit is")
+    assert trees.folder_oids(tree)[""] == oid
+    assert trees.documents(tree, ["b"])[0]["oid"] == git(work, "rev-parse", f"{oid}:b")
+    made = commits.make(tree=tree, parent=None, author="alice", title="why", message="so\nit is")
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_DATE", made.created[:19] + "+0000")
     assert git(work, "commit-tree", oid, "-m", "why", "-m", "so\nit is") == made.oid
@@ -54,13 +55,29 @@ def test_a_large_file_has_the_id_of_its_pointer():
     assert entry.oid != entry.sha1
 
 
+def test_a_large_file_is_told_from_a_text_that_is_its_pointer():
+    large = Entry(size=12, sha1="1" * 40, sha256="2" * 64, lfs=True)
+    text = Entry(size=len(large.pointer), sha1=large.oid, sha256="3" * 64, lfs=False)
+    assert trees.folder_oids({"a": large}) == trees.folder_oids({"a": text})
+    assert trees.digest({"a": large}) != trees.digest({"a": text})
+
+
+def test_many_deep_folders_are_described_in_no_time():
+    names = [f"{'x/' * 60}{number}/y" for number in range(10_000)]
+    tree = table(names)
+    start = time.perf_counter()
+    found = trees.documents(tree, trees.listed(tree, "", recursive=True))
+    assert len(found) == 20_060
+    assert time.perf_counter() - start < 5
+
+
 def test_folders_are_listed_once():
     tree = table(["a", "b/c", "b/d/e"])
     assert trees.listed(tree, "", recursive=False) == ["a", "b"]
     assert trees.listed(tree, "", recursive=True) == ["a", "b", "b/c", "b/d", "b/d/e"]
     assert trees.listed(tree, "b", recursive=False) == ["b/c", "b/d"]
     assert trees.listed(tree, "b/", recursive=True) == []
-    assert trees.info(tree, "x") is None
+    assert trees.documents(tree, ["x", ""]) == []
 
 
 def test_a_file_cannot_be_a_folder():

@@ -5,20 +5,24 @@ Markdown is rendered with its HTML taken for text, and what comes out is cleaned
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from html import escape
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererProtocol
 from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 __all__ = ["LONGEST", "safe_html"]
 
-LONGEST = 200_000
+LONGEST = 100_000
 """So many characters of a card are shown."""
 
+_KEPT = 256
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _HEAD = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _TAGS = {
     *("p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "del", "a", "ul", "ol", "li"),
@@ -28,10 +32,11 @@ _ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 _SCHEMES = {"http", "https", "mailto"}
 
 
+@lru_cache(_KEPT)
 def safe_html(card: str) -> str:
-    """Render a model card.
+    """Render a model card; what was rendered lately is kept, for some cards take seconds.
 
-    The YAML head is left out. Headings begin at the third level. Of a picture only its text is
+    The YAML head and comments are left out. Headings begin at the third level. Of a picture only its text is
     left; links lead to the web alone.
 
     Args:
@@ -50,10 +55,13 @@ def safe_html(card: str) -> str:
 
 
 def _renderer() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 30})
+    markdown = MarkdownIt("commonmark", {"html": True, "maxNesting": 30})
     markdown.enable(["table", "strikethrough"])
     markdown.core.ruler.push("lower_headings", _lower_headings)
     markdown.add_render_rule("image", _image)
+    markdown.add_render_rule("html_block", _html_block)
+    markdown.disable("html_inline")
+    markdown.inline.ruler.before("html_inline", "comment", _pass_comment)
     return markdown
 
 
@@ -73,3 +81,26 @@ def _image(
     """Give a remote picture's text; a picture of the repository is shown elsewhere on the page."""
     token = tokens[index]
     return escape(token.content) if ":" in str(token.attrGet("src")) else ""
+
+
+def _html_block(
+    _renderer: RendererProtocol,
+    tokens: Sequence[Token],
+    index: int,
+    _options: OptionsDict,
+    _env: EnvType,
+) -> str:
+    """Give HTML as the text that it is written with, without comments."""
+    text = escape(_COMMENT.sub("", tokens[index].content))
+    return f"<p>{text}</p>\n" if text.strip() else ""
+
+
+def _pass_comment(state: StateInline, silent: bool) -> bool:
+    """Leave out a comment within a line."""
+    if not state.src.startswith("<!--", state.pos):
+        return False
+    end = state.src.find("-->", state.pos)
+    if end < 0:
+        return False
+    state.pos = end + len("-->")
+    return True

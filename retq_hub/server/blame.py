@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 from retq_hub.server import commits, trees
 from retq_hub.server.commits import Commit
-from retq_hub.server.trees import Tree
 
 __all__ = ["last_commits"]
 
 _REACH = 500
+_MOST_FILES = 500_000
 
 
 def last_commits(
@@ -17,7 +17,8 @@ def last_commits(
 ) -> dict[str, Commit]:
     """Give for each path the last commit that changed it, looking back 500 commits.
 
-    A path that none of them changed gets the oldest of them.
+    It looks back less far where they hold very many files. A path that none of them changed gets
+    the oldest of them.
 
     Args:
         connection: Any.
@@ -28,19 +29,15 @@ def last_commits(
     open_paths, found = set(paths), {}
     chain = commits.history(connection, repo_key, oid, skip=0, limit=_REACH)
     tree = trees.load(connection, chain[0].tree)
+    left = _MOST_FILES
     for at, commit in enumerate(chain):
         if not open_paths:
             break
-        older = trees.load(connection, chain[at + 1].tree) if at + 1 < len(chain) else {}
-        for path in _touched(tree, older, open_paths):
+        left -= len(tree)
+        ends = at + 1 == len(chain) or left < 0
+        older = {} if ends else trees.load(connection, chain[at + 1].tree)
+        for path in open_paths & trees.touched(older, tree):
             found[path] = commit
             open_paths.discard(path)
         tree = older
     return found
-
-
-def _touched(new: Tree, old: Tree, paths: Iterable[str]) -> set[str]:
-    changed = trees.changes(old, new)
-    return {
-        path for path in paths if any(one == path or one.startswith(f"{path}/") for one in changed)
-    }

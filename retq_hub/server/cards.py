@@ -24,6 +24,17 @@ _WORDS = ("license", "library_name", "pipeline_tag", "base_model_relation", "lic
 _WORD_LISTS = ("tags", "datasets", "base_model", "language", "metrics")
 
 
+_YAML_ERRORS = (
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What PyYAML raises on values that are not what their tag says, besides its own errors."""
+
+
 class BadCard(ValueError):
     """A head that cannot be used; one line says why."""
 
@@ -52,8 +63,8 @@ def read(text: str) -> dict[str, Any]:
     if _bracket_depth(source) > _MAX_DEPTH:
         raise BadCard("the head's brackets are too deep")
     try:
-        document = yaml.safe_load(source)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        document = yaml.load(source, Loader=_Loader)
+    except _YAML_ERRORS as error:
         line = " ".join(str(error).split())
         raise BadCard(f"the head is no YAML: {line[:200]}") from error
     if document is None:
@@ -64,6 +75,14 @@ def read(text: str) -> dict[str, Any]:
     if found := list(_wrong(plain)):
         raise BadCard("; ".join(found))
     return plain
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes no merge keys: a few lines of them grow to gigabytes."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise BadCard('the head has a merge key "<<", which is not taken')
 
 
 def _bracket_depth(source: str) -> int:

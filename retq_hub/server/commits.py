@@ -18,7 +18,7 @@ class Commit:
     Attributes:
         oid: Its id.
         parent: The one before; None for the first.
-        tree: Id of its files.
+        tree: `retq_hub.server.trees.digest` of its files.
         author: Name of the user who made it.
         title: The message's first line.
         message: The rest of it.
@@ -47,12 +47,12 @@ WITH RECURSIVE chain (depth, {_COLUMNS}) AS (
 """
 
 
-def make(*, tree: str, parent: str | None, author: str, title: str, message: str) -> Commit:
+def make(*, tree: Tree, parent: str | None, author: str, title: str, message: str) -> Commit:
     """Make a commit of a tree, now."""
     created = now()
     who = f"{author} <{author}@users.noreply> {seconds(created)} +0000"
     lines = [
-        f"tree {tree}",
+        f"tree {trees.folder_oids(tree)['']}",
         *([f"parent {parent}"] if parent else []),
         f"author {who}",
         f"committer {who}",
@@ -64,7 +64,7 @@ def make(*, tree: str, parent: str | None, author: str, title: str, message: str
     return Commit(
         oid=oid,
         parent=parent,
-        tree=tree,
+        tree=trees.digest(tree),
         author=author,
         title=title,
         message=message,

@@ -20,7 +20,7 @@ CREATE TABLE settings (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE users (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE COLLATE NOCASE,
     created TEXT NOT NULL
 );
@@ -29,7 +29,7 @@ CREATE TABLE tokens (
     user INTEGER NOT NULL REFERENCES users ON DELETE CASCADE
 );
 CREATE TABLE repos (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
     namespace TEXT NOT NULL COLLATE NOCASE,
     name TEXT NOT NULL COLLATE NOCASE,
@@ -43,7 +43,7 @@ CREATE TABLE repos (
 CREATE INDEX repos_modified ON repos (kind, modified, id);
 CREATE INDEX repos_created ON repos (kind, created, id);
 CREATE TABLE trees (
-    oid TEXT PRIMARY KEY,
+    digest TEXT PRIMARY KEY,
     entries TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE commits (

@@ -1,6 +1,7 @@
 """From one commit's files to the next one's: what was sent, or what a pull request changed."""
 
 import sqlite3
+from collections.abc import Collection
 
 from retq_hub.server import commits, holdings, refs, trees
 from retq_hub.server.blobs import Blob, Staged
@@ -23,18 +24,25 @@ def applied(connection: sqlite3.Connection, repo: Repo, before: Tree, payload: P
     for path in payload.deleted_files:
         if tree.pop(path, None) is None:
             raise _no_file(path)
-    for folder in payload.deleted_folders:
-        inside = [path for path in tree if path.startswith(f"{folder}/")]
-        if not inside:
-            raise _no_file(folder)
-        for path in inside:
-            del tree[path]
+    _remove_folders(tree, dict.fromkeys(payload.deleted_folders))
     for path, content in payload.files.items():
         if isinstance(content, Staged):
             tree[path] = _entry(content.blob, lfs=content.blob.binary)
         else:
             tree[path] = _entry(_uploaded(connection, repo, path, content), lfs=True)
     return tree
+
+
+def _remove_folders(tree: Tree, wanted: Collection[str]) -> None:
+    missing = dict.fromkeys(wanted)
+    for path in list(tree) if wanted else []:
+        inside = [folder for folder in trees.folders(path) if folder in wanted]
+        if inside:
+            del tree[path]
+        for folder in inside:
+            missing.pop(folder, None)
+    if missing:
+        raise _no_file(next(iter(missing)))
 
 
 def _no_file(path: str) -> Fault:

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import sqlite3
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import msgspec
 
@@ -27,6 +28,12 @@ _ORDERS = {
 }
 
 
+_MOST_LABELS = 100
+_MOST_FILES = 50_000
+
+_Key = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """Which repositories are wanted.
@@ -39,7 +46,8 @@ class Selection:
         gated: Whether it is gated.
         sort: One of the protocol's orders; without downloads and likes here, those go by date.
         cursor: Where the page before ended.
-        limit: Rows of a page.
+        limit: Rows of a page; it is shorter where the repositories hold very many files.
+        files: Whether the files are wanted too.
     """
 
     kind: str
@@ -50,16 +58,17 @@ class Selection:
     sort: str = "lastModified"
     cursor: str | None = None
     limit: int = 100
+    files: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A repository with what its document needs."""
+    """A repository with what its document needs; without files if they are not wanted."""
 
     repo: Repo
     commit: Commit
     description: Description
-    tree: Tree
+    tree: Tree = field(default_factory=dict)
 
 
 def page(
@@ -71,22 +80,23 @@ def page(
         The page, and the cursor of the next one; None if it is the last.
 
     Raises:
-        Fault: 400; an order that is not known, or a cursor that is not ours.
+        Fault: 400; an order that is not known, too many tags, or a cursor that is not ours.
     """
     order = _ORDERS.get(selection.sort)
     if order is None:
         raise bad_request(f"cannot sort by {selection.sort[:50]!r}: {', '.join(_ORDERS)} are known")
+    if len(selection.labels) > _MOST_LABELS:
+        raise bad_request(f"at most {_MOST_LABELS} tags can be filtered by at once")
     where, values = _where(selection, order, user)
     columns = ", ".join(f"r.{name.strip()}" for name in COLUMNS.split(","))
     rows = connection.execute(
         f"SELECT {columns}, c.oid, c.parent, c.tree, c.author, c.title, c.message, c.created, "
-        "c.described, t.entries FROM repos AS r "
-        "JOIN commits AS c ON c.repo = r.id AND c.oid = r.head JOIN trees AS t ON t.oid = c.tree "
+        "c.described FROM repos AS r JOIN commits AS c ON c.repo = r.id AND c.oid = r.head "
         f"WHERE {where} ORDER BY r.{order} DESC, r.id DESC LIMIT ?",
         [*values, selection.limit + 1],
     ).fetchall()
-    items = [_item(row) for row in rows[: selection.limit]]
-    if len(rows) <= selection.limit:
+    items = list(_items(connection, rows[: selection.limit], files=selection.files))
+    if len(items) == len(rows):
         return items, None
     last = items[-1].repo
     return items, _cursor(getattr(last, order), last.key)
@@ -120,13 +130,27 @@ def _cursor(stamp: str, key: int) -> str:
 def _position(cursor: str) -> tuple[str, int]:
     try:
         plain = base64.urlsafe_b64decode(cursor.encode())
-        return msgspec.json.decode(plain, type=tuple[str, int])
+        return msgspec.json.decode(plain, type=tuple[str, _Key])
     except (binascii.Error, UnicodeError, msgspec.DecodeError) as error:
         raise bad_request("the cursor is not one of this hub") from error
 
 
+def _items(
+    connection: sqlite3.Connection, rows: list[tuple[Any, ...]], *, files: bool
+) -> Iterator[Item]:
+    left = _MOST_FILES
+    for row in rows:
+        item = _item(row)
+        if files:
+            item = replace(item, tree=trees.load(connection, item.commit.tree))
+        yield item
+        left -= len(item.tree)
+        if left <= 0:
+            return
+
+
 def _item(row: tuple[Any, ...]) -> Item:
-    oid, parent, tree, author, title, message, created, described, entries = row[9:]
+    oid, parent, tree, author, title, message, created, described = row[9:]
     commit = Commit(
         oid=oid,
         parent=parent,
@@ -140,5 +164,4 @@ def _item(row: tuple[Any, ...]) -> Item:
         repo=row_repo(row[:9]),
         commit=commit,
         description=descriptions.decode(described),
-        tree=trees.decode(entries),
     )

@@ -49,6 +49,7 @@ _RESERVED = frozenset(
 )
 _MAX_PATH = 1024
 _MAX_SEGMENT = 255
+_MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,7 @@ def check_path(path: str) -> None:
         not path.isprintable()
         or "\\" in path
         or len(encoded) > _MAX_PATH
+        or len(parts) > _MAX_DEPTH
         or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts)
         or any(len(part.encode("utf-8", errors="replace")) > _MAX_SEGMENT for part in parts)
     ):

@@ -89,9 +89,10 @@ class Publisher:
         """
         with self._database.writing() as connection:
             key = repos.create(connection, repo, user, private=private)
+            trees.save(connection, {})
             prepared = _Prepared(
                 commit=commits.make(
-                    tree=trees.save(connection, {}),
+                    tree={},
                     parent=None,
                     author=user.name,
                     title="initial commit",
@@ -166,7 +167,7 @@ class Publisher:
         staged = tuple(one for one in payload.files.values() if isinstance(one, Staged))
         places = {one.blob.sha256: one.path for one in staged}
         commit = commits.make(
-            tree=trees.folder_oid(tree, ""),
+            tree=tree,
             parent=parent,
             author=user.name,
             title=payload.title,
@@ -239,7 +240,7 @@ class Publisher:
                 raise conflict("main has changed the same files: " + ", ".join(conflicts))
             description, verdict = self._judge(tree, {}, scratch)
             commit = commits.make(
-                tree=trees.folder_oid(tree, ""),
+                tree=tree,
                 parent=head,
                 author=user.name,
                 title=f"{found.title} (#{num})",

@@ -158,8 +158,8 @@ def delete(connection: sqlite3.Connection, repo: Repo) -> list[str]:
     ).fetchall()
     connection.execute("DELETE FROM repos WHERE id=?", (repo.key,))
     connection.executemany(
-        "DELETE FROM trees WHERE oid=? "
-        "AND NOT EXISTS (SELECT 1 FROM commits WHERE commits.tree = trees.oid)",
+        "DELETE FROM trees WHERE digest=? "
+        "AND NOT EXISTS (SELECT 1 FROM commits WHERE commits.tree = trees.digest)",
         trees,
     )
     connection.executemany("DELETE FROM blobs WHERE sha256=?", ((one,) for one in lone))

@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -14,12 +14,14 @@ __all__ = [
     "Tree",
     "changes",
     "check",
-    "decode",
-    "folder_oid",
-    "info",
+    "digest",
+    "documents",
+    "folder_oids",
+    "folders",
     "listed",
     "load",
     "save",
+    "touched",
 ]
 
 _MAX_FILES = 20_000
@@ -65,15 +67,10 @@ Tree = dict[str, Entry]
 _decoder = msgspec.json.Decoder(Tree)
 
 
-def decode(entries: str) -> Tree:
-    """Read a tree as it is kept."""
-    return _decoder.decode(entries)
-
-
-def load(connection: sqlite3.Connection, oid: str) -> Tree:
-    """Read a tree by its id."""
-    row = connection.execute("SELECT entries FROM trees WHERE oid=?", (oid,)).fetchone()
-    return decode(row[0])
+def load(connection: sqlite3.Connection, key: str) -> Tree:
+    """Read a tree by its `digest`."""
+    row = connection.execute("SELECT entries FROM trees WHERE digest=?", (key,)).fetchone()
+    return _decoder.decode(row[0])
 
 
 def check(tree: Tree) -> None:
@@ -85,48 +82,55 @@ def check(tree: Tree) -> None:
     if len(tree) > _MAX_FILES:
         raise bad_request(f"a repository holds at most {_MAX_FILES} files")
     for path in tree:
-        for folder in _folders(path):
+        for folder in folders(path):
             if folder in tree:
                 raise bad_request(f"{folder} is a file and cannot be a folder of {path}")
 
 
-def save(connection: sqlite3.Connection, tree: Tree) -> str:
-    """Keep a tree and give its id."""
-    oid = folder_oid(tree, "")
-    entries = msgspec.json.encode(dict(sorted(tree.items()))).decode()
-    connection.execute("INSERT OR IGNORE INTO trees VALUES (?, ?)", (oid, entries))
-    return oid
+def digest(tree: Tree) -> str:
+    """Give the SHA-256 of a tree as it is kept, by which it is kept.
+
+    Git's id would not do: it does not tell a large file from a text that is its pointer, so that a
+    text could stand for the file of somebody else.
+    """
+    return hashlib.sha256(_encoded(tree)).hexdigest()
 
 
-def folder_oid(tree: Tree, folder: str) -> str:
-    """Compute git's id of a folder; the top one is called ``""``."""
-    rows = []
-    for name, below in _children(tree, folder):
-        path = f"{folder}/{name}" if folder else name
-        if below:
-            rows.append((f"{name}/", "40000", name, folder_oid(below, path)))
-        else:
-            rows.append((name, "100644", name, tree[path].oid))
-    body = b"".join(
-        f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid)
-        for _, mode, name, oid in sorted(rows, key=lambda row: row[0].encode())
+def save(connection: sqlite3.Connection, tree: Tree) -> None:
+    """Keep a tree by its `digest`."""
+    connection.execute(
+        "INSERT OR IGNORE INTO trees VALUES (?, ?)", (digest(tree), _encoded(tree).decode())
     )
-    return _git_oid("tree", body)
 
 
-def _children(tree: Tree, folder: str) -> Iterator[tuple[str, Tree]]:
-    """Give the names in a folder, each with the files below it: none, if it is a file itself."""
-    start = len(folder) + 1 if folder else 0
-    found: dict[str, Tree] = {}
+def _encoded(tree: Tree) -> bytes:
+    return msgspec.json.encode(dict(sorted(tree.items())))
+
+
+def folder_oids(tree: Tree) -> dict[str, str]:
+    """Compute git's ids of all folders; the top one is called ``""``."""
+    rows: dict[str, list[tuple[bytes, bytes]]] = {"": []}
     for path, entry in tree.items():
-        name, slash, _ = path[start:].partition("/")
-        below = found.setdefault(name, {})
-        if slash:
-            below[path] = entry
-    yield from found.items()
+        for folder in folders(path):
+            rows.setdefault(folder, [])
+        _add_row(rows, path, "100644", entry.oid)
+    oids = {}
+    for folder in sorted(rows, key=lambda one: one.count("/") + bool(one), reverse=True):
+        oids[folder] = _git_oid("tree", b"".join(row for _, row in sorted(rows[folder])))
+        if folder:
+            _add_row(rows, folder, "40000", oids[folder])
+    return oids
 
 
-def _folders(path: str) -> Iterator[str]:
+def _add_row(rows: dict[str, list[tuple[bytes, bytes]]], path: str, mode: str, oid: str) -> None:
+    """Add a file or folder to the folder that it is in; git sorts folders as if they ended in /."""
+    folder, _, name = path.rpartition("/")
+    key = f"{name}/" if mode == "40000" else name
+    row = f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid)
+    rows[folder].append((key.encode(), row))
+
+
+def folders(path: str) -> Iterator[str]:
     """Give the folders that a path goes through."""
     place = path.find("/")
     while place >= 0:
@@ -138,23 +142,29 @@ def _git_oid(kind: str, body: bytes) -> str:
     return hashlib.sha1(f"{kind} {len(body)}\0".encode() + body, usedforsecurity=False).hexdigest()
 
 
-def info(tree: Tree, path: str) -> dict[str, Any] | None:
-    """Describe a file or folder as the protocol does; None if there is no such path."""
-    if entry := tree.get(path):
-        found: dict[str, Any] = {
-            "type": "file",
-            "oid": entry.oid,
-            "size": entry.size,
-            "path": path,
-        }
-        if entry.lfs:
-            pointer = len(entry.pointer)
-            found["lfs"] = {"oid": entry.sha256, "size": entry.size, "pointerSize": pointer}
-        return found
-    below = {one: entry for one, entry in tree.items() if one.startswith(f"{path}/")}
-    if not below:
-        return None
-    return {"type": "directory", "oid": folder_oid(below, path), "size": 0, "path": path}
+def documents(tree: Tree, paths: Collection[str]) -> list[dict[str, Any]]:
+    """Describe files and folders as the protocol does; a path that is not there is left out."""
+    oids = {} if all(path in tree for path in paths) else folder_oids(tree)
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        if entry := tree.get(path):
+            found.append(_file_document(path, entry))
+        elif path and path in oids:
+            found.append({"type": "directory", "oid": oids[path], "size": 0, "path": path})
+    return found
+
+
+def _file_document(path: str, entry: Entry) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "type": "file",
+        "oid": entry.oid,
+        "size": entry.size,
+        "path": path,
+    }
+    if entry.lfs:
+        pointer = len(entry.pointer)
+        found["lfs"] = {"oid": entry.sha256, "size": entry.size, "pointerSize": pointer}
+    return found
 
 
 def listed(tree: Tree, folder: str, *, recursive: bool) -> list[str]:
@@ -163,7 +173,7 @@ def listed(tree: Tree, folder: str, *, recursive: bool) -> list[str]:
     start = f"{folder}/" if folder else ""
     for path in tree:
         if path.startswith(start):
-            inside = [f"{start}{one}" for one in _folders(path[len(start) :])]
+            inside = [f"{start}{one}" for one in folders(path[len(start) :])]
             steps = [*inside, path]
             found.update(steps if recursive else steps[:1])
     return sorted(found)
@@ -172,3 +182,9 @@ def listed(tree: Tree, folder: str, *, recursive: bool) -> list[str]:
 def changes(old: Tree, new: Tree) -> list[str]:
     """Give the paths whose files differ, sorted."""
     return sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+
+
+def touched(old: Tree, new: Tree) -> set[str]:
+    """Give the paths whose files differ, with the folders that they are in."""
+    changed = changes(old, new)
+    return {folder for path in changed for folder in folders(path)}.union(changed)

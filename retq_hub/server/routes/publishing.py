@@ -89,6 +89,7 @@ def _pull(connection: sqlite3.Connection, repo: Repo, revision: str, user: User)
     num = revision.removeprefix(f"refs/{refs.PULL}/")
     if not num.isdecimal() or len(num) > 9:
         raise revision_not_found(revision[:100])
+    repos.check_download(connection, repo, user)
     found = discussions.find(connection, repo, int(num))
     if user.name not in (found.author, repo.id.namespace):
         raise forbidden(f"pull request {num} is {found.author}'s: open one of your own")

@@ -1,5 +1,6 @@
 """Routes that make, describe, list, change and delete repositories."""
 
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -36,6 +37,7 @@ _SHORT = (
     "disabled",
 )
 _FULL = (*_SHORT, "sha", "siblings")
+_OF_FILES = frozenset({"siblings", "usedStorage"})
 
 
 def routes(endpoint: Endpoint) -> list[BaseRoute]:
@@ -72,10 +74,10 @@ def _list(call: Call) -> Response:
     for name in _NOT_SPOKEN:
         if name in call.query:
             raise bad_request(f"this hub cannot filter by {name}")
-    selection = _selection(call)
+    wanted = _members(call)
+    selection = replace(_selection(call), files=not _OF_FILES.isdisjoint(wanted))
     with call.services.database.reading() as connection:
         items, cursor = listing.page(connection, selection, call.user)
-    wanted = _members(call)
     documents = [
         select(repo_document(item.repo, item.commit, item.description, item.tree), wanted)
         for item in items

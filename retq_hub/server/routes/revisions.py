@@ -98,8 +98,7 @@ def _tree(call: Call) -> Response:
 def _documents(
     tree: trees.Tree, paths: list[str], last: dict[str, commits.Commit]
 ) -> list[dict[str, Any]]:
-    found = ((path, trees.info(tree, path)) for path in paths)
-    return [entry_document(one, last.get(path)) for path, one in found if one is not None]
+    return [entry_document(one, last.get(one["path"])) for one in trees.documents(tree, paths)]
 
 
 def _paths(call: Call) -> Response:
@@ -107,7 +106,7 @@ def _paths(call: Call) -> Response:
         form = parse_qs(call.body.decode(), max_num_fields=_MAX_PATHS)
     except (UnicodeDecodeError, ValueError) as error:
         raise bad_request(f"the form cannot be read, or has over {_MAX_PATHS} paths") from error
-    paths = [path.strip("/") for path in form.get("paths", [])]
+    paths = list(dict.fromkeys(path.strip("/") for path in form.get("paths", [])))
     expand = form.get("expand", [""])[0].lower() in ("1", "true")
     with call.services.database.reading() as connection:
         repo = call.repo(connection)

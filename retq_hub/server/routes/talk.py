@@ -1,5 +1,6 @@
 """Routes of discussions and pull requests."""
 
+import re
 import sqlite3
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ __all__ = ["routes"]
 _PAGE = 50
 _TALK = f"{REPO}/discussions"
 _ONE = f"{_TALK}/{{num}}"
+_EVENT = re.compile(r"0*[0-9a-f]{1,15}")
 
 
 def routes(endpoint: Endpoint) -> list[BaseRoute]:
@@ -80,6 +82,8 @@ def _create(call: Call) -> Response:
     new = call.json(_New)
     with call.services.database.writing() as connection:
         repo = call.repo(connection)
+        if new.pullRequest:
+            repos.check_download(connection, repo, user)
         num = discussions.create(
             connection,
             repo,
@@ -163,14 +167,13 @@ def _hide(call: Call) -> Response:
 
 def _change_comment(call: Call, text: str | None) -> Response:
     user = repos.require_user(call.user)
-    try:
-        event_id = int(call.params["event"][:32], 16)
-    except ValueError as error:
-        raise not_found("there is no such comment") from error
+    event_id = call.params["event"]
+    if not _EVENT.fullmatch(event_id):
+        raise not_found("there is no such comment")
     with call.services.database.writing() as connection:
         repo, found = _found(connection, call)
         event = discussions.change_comment(
-            connection, repo, found.num, event_id, user=user.name, text=text
+            connection, repo, found.num, int(event_id, 16), user=user.name, text=text
         )
     return Json({"updatedComment": event.document()})
 
