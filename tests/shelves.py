@@ -96,12 +96,12 @@ class FolderShelf:
             pinned=shown is not newest,
         )
 
-    def file(self, repo: str, commit: str, path: str) -> bytes | None:
+    def file(self, repo: str, commit: str, path: str, *, limit: int) -> bytes | None:
         if repo in self.gated:
             return None
         for one in self._versions(repo):
             place = self.root / repo / one.version / path
-            if one.commit == commit and place.is_file():
+            if one.commit == commit and place.is_file() and place.stat().st_size <= limit:
                 return place.read_bytes()
         return None
 

@@ -112,7 +112,7 @@ LINES: list[set[str]] = [
     },
     {"server.catalogue", "server.edits", "server.rows"},
     {"server.publication"},
-    {"server.services"},
+    {"server.limits", "server.services"},
     {"server.calls"},
     {"server.endpoints"},
     {"server.routes.files", "server.routes.repositories", "server.routes.users"},

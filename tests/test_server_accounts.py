@@ -51,9 +51,18 @@ def test_a_name_must_be_free_and_fit(tmp_path, name, what):
 
 
 def test_nobody_cannot_be_removed(tmp_path):
+    add_users(tmp_path, "dora")
     refused = user("remove", "nobody", data=tmp_path)
     assert refused.returncode == 3
     assert "there is no user nobody" in refused.stderr
+
+
+def test_a_hub_is_not_made_by_asking_who_is_there(tmp_path):
+    for words in (("list",), ("remove", "dora")):
+        refused = user(*words, data=tmp_path / "mistyped")
+        assert refused.returncode == 3
+        assert "there is no hub in" in refused.stderr
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_a_missing_extra_is_named(tmp_path):

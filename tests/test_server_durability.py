@@ -2,10 +2,12 @@
 
 import hashlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ import requests
 from hubs import ARTIFACT, Hub, add_users, artifact_operations, running_hub
 from huggingface_hub import CommitOperationAdd
 
-from retq_hub.server.services import open_database
+from retq_hub.errors import StorageError
+from retq_hub.server.services import open_database, open_services
 
 KILLS = 3
 
@@ -146,6 +149,21 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "hub.sqlite").write_bytes(b"something else " * 100)
     with pytest.raises(Exception, match=r"hub\.sqlite cannot be used"):
         open_database(Path(tmp_path))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "thesis.tex").write_text("years of work")
+    with pytest.raises(StorageError, match="is no hub's folder: it holds scratch but no hub"):
+        open_services(tmp_path, refuse_invalid=False)
+    assert (tmp_path / "scratch" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "hub.sqlite")) as connection:
+        connection.execute("CREATE TABLE patients (id)")
+    with pytest.raises(StorageError, match="is no hub's database"):
+        open_database(tmp_path)
 
 
 def test_merges_and_commits_at_once_lose_nothing(hub):

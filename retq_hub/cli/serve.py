@@ -102,7 +102,7 @@ def _list(data: Path) -> None:
     with _extra():
         from retq_hub.server import accounts
         from retq_hub.server.services import open_database
-    with open_database(data).reading() as connection:
+    with open_database(data, make=False).reading() as connection:
         for name in accounts.names(connection):
             click.echo(name)
 
@@ -115,5 +115,5 @@ def _remove(name: str, data: Path) -> None:
     with _extra():
         from retq_hub.server import accounts
         from retq_hub.server.services import open_database
-    with open_database(data).writing() as connection:
+    with open_database(data, make=False).writing() as connection:
         accounts.remove(connection, name)

@@ -30,6 +30,7 @@ MAX_QUERIES = 8
 
 _FILES = (MANIFEST, QUERY, GOLDEN)
 _KEPT = 64
+_MAX_BYTES = 256 * 2**20
 
 
 class Full(Exception):
@@ -119,7 +120,7 @@ class Bench:
         with tempfile.TemporaryDirectory(prefix="retq-") as place:
             folder = Path(place)
             for name in _FILES:
-                content = self._shelf.file(repo, commit, name)
+                content = self._shelf.file(repo, commit, name, limit=_MAX_BYTES)
                 if content is None:
                     raise NotFoundError(
                         f"{repo} has no open file {name}", hint="leave this query out"

@@ -42,7 +42,7 @@ class Pictures:
         repo = f"{parts['namespace']}/{parts['name']}"
         size_px = SIZES.get(parts["size"])
         # Asked for each time: the repository may have become private since it was drawn.
-        found = self._shelf.file(repo, parts["commit"], PICTURE) if size_px else None
+        found = self._shelf.file(repo, parts["commit"], PICTURE, limit=_MAX_BYTES)
         drawn = self._draw(found, size_px) if found and size_px else None
         if drawn is None:
             stand_in = STATIC.joinpath("placeholder.svg").read_bytes()
@@ -62,8 +62,6 @@ class Pictures:
 
 
 def _redrawn(content: bytes, size_px: int) -> bytes | None:
-    if len(content) > _MAX_BYTES:
-        return None
     try:
         picture = decode_bytes(content, PICTURE, max_pixels=_MAX_PIXELS)
     except ImageError:

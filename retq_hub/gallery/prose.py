@@ -36,8 +36,8 @@ _SCHEMES = {"http", "https", "mailto"}
 def safe_html(card: str) -> str:
     """Render a model card; what was rendered lately is kept, for some cards take seconds.
 
-    The YAML head and comments are left out. Headings begin at the third level. Of a picture only its text is
-    left; links lead to the web alone.
+    The YAML head and comments are left out. Headings begin at the third level. Of a picture
+    only its text is left; links lead to the web alone.
 
     Args:
         card: Markdown from anywhere.

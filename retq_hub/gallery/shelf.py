@@ -179,6 +179,6 @@ class Shelf(Protocol):
         """
         ...
 
-    def file(self, repo: str, commit: str, path: str) -> bytes | None:
-        """Give a file's content; None if there is none, or if it is not open to all."""
+    def file(self, repo: str, commit: str, path: str, *, limit: int) -> bytes | None:
+        """Give a file's content; None if all may not have it, or it is beyond ``limit`` bytes."""
         ...

@@ -190,6 +190,8 @@ class Catalogue:
     def versions(self, repo: str) -> list[Version]:
         """Give the published versions of a query, newest commit first.
 
+        A tag of a commit without an artifact is none.
+
         Raises:
             NotFoundError: There is no such public repository.
         """
@@ -201,11 +203,9 @@ class Catalogue:
                 (self._repo(connection, repo).key, refs.TAG),
             ).fetchall()
         return [
-            Version(
-                tag=tag, commit=oid, created=created, findings=tuple(checks.decode(found or "[]"))
-            )
+            Version(tag=tag, commit=oid, created=created, findings=tuple(checks.decode(found)))
             for tag, oid, created, found in rows
-            if is_version_tag(tag)
+            if is_version_tag(tag) and found is not None
         ]
 
     def manifest(self, repo: str, commit: str) -> dict[str, Any]:
@@ -216,10 +216,14 @@ class Catalogue:
             commit: A commit, branch or tag.
 
         Raises:
-            NotFoundError: There is no such repository, commit or manifest, or it is no JSON object.
+            NotFoundError: There is no such repository, commit or manifest, or it is no JSON
+                object of up to 4 MiB.
         """
+        path = self._path(repo, commit, MANIFEST, gated=False)
+        if path.stat().st_size > checks.MAX_MANIFEST:
+            raise _nothing(repo, commit, MANIFEST)
         try:
-            document = json.loads(self._path(repo, commit, MANIFEST, gated=False).read_bytes())
+            document = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise _nothing(repo, commit, MANIFEST) from error
         if not isinstance(document, dict):

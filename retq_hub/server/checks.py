@@ -8,16 +8,18 @@ from pathlib import Path
 import msgspec
 
 from retq_hub import artifact
-from retq_hub.artifact import CARD, GOLDEN, MANIFEST, QUERY
+from retq_hub.artifact import CARD, GOLDEN, MANIFEST, PICTURE, QUERY
 from retq_hub.errors import Finding, ManifestError
 from retq_hub.manifest import QueryManifest
 from retq_hub.server.trees import Tree
 
-__all__ = ["Verdict", "decode", "encode", "holds_artifact", "judge"]
+__all__ = ["MAX_MANIFEST", "Verdict", "decode", "encode", "holds_artifact", "judge"]
 
-_FILES = (MANIFEST, QUERY, GOLDEN, CARD)
+_FILES = (MANIFEST, QUERY, GOLDEN, CARD, PICTURE)
 
-_MAX_MANIFEST = 4 * 2**20
+MAX_MANIFEST = 4 * 2**20
+"""A larger manifest is not read."""
+
 _MOST = 100
 
 
@@ -49,7 +51,7 @@ def judge(tree: Tree, locate: Callable[[str], Path], folder: Path) -> Verdict:
         locate: Gives the place of the content of the file at a path.
         folder: An empty folder for the check.
     """
-    if tree[MANIFEST].size > _MAX_MANIFEST:
+    if tree[MANIFEST].size > MAX_MANIFEST:
         return Verdict(findings=[Finding(where=MANIFEST, what="is larger than 4 MiB")])
     for name in _FILES:
         if name in tree:

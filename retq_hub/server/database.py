@@ -158,7 +158,8 @@ class Database:
         path: The SQLite file; made if it is not there.
 
     Raises:
-        StorageError: The file cannot be used, or a newer retq-hub made it.
+        StorageError: The file cannot be used, or it is another program's, or a newer
+            retq-hub's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -191,6 +192,10 @@ class Database:
                 hint="update retq-hub",
             )
         if found == 0:
+            if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                raise StorageError(
+                    f"{self._path} is no hub's database", hint="name another folder with --data"
+                )
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
             secret = ("secret", secrets.token_hex(32))

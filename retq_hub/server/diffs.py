@@ -7,14 +7,16 @@ from retq_hub.server.trees import Entry, Tree, changes
 
 __all__ = ["unified"]
 
-_MAX_FILE = 2**18
 _MAX_LINES = 5000
+_MAX_BYTES = 2**20
+_MAX_STEPS = 8_000_000
 
 
 def unified(old: Tree, new: Tree, read: Callable[[Entry], bytes]) -> str:
     """Give the difference of two commits in git's unified form.
 
-    Files that are binary or larger than 256 KiB are only named, and it ends after 5000 lines.
+    Files that are binary, and those that would take long to compare, are only named. It ends after
+    5000 lines.
 
     Args:
         old: The files before.
@@ -22,17 +24,47 @@ def unified(old: Tree, new: Tree, read: Callable[[Entry], bytes]) -> str:
         read: Gives a file's content.
     """
     lines: list[str] = []
+    budget = _Budget(read)
     for path in changes(old, new):
-        lines += _file(path, old.get(path), new.get(path), read)
+        lines += _file(path, old.get(path), new.get(path), budget)
         if len(lines) > _MAX_LINES:
             lines[_MAX_LINES:] = ["... (cut)"]
             break
     return "".join(f"{line}\n" for line in lines)
 
 
-def _file(
-    path: str, old: Entry | None, new: Entry | None, read: Callable[[Entry], bytes]
-) -> Iterator[str]:
+class _Budget:
+    """Reads files as long as little was read, and little is to be compared.
+
+    Comparing takes about as many steps as the product of both sides' lines; anybody may ask for it.
+    """
+
+    def __init__(self, read: Callable[[Entry], bytes]) -> None:
+        self._read = read
+        self._bytes = _MAX_BYTES
+        self._steps = _MAX_STEPS
+
+    def texts(self, old: Entry | None, new: Entry | None) -> tuple[list[str], list[str]] | None:
+        """Give the lines of both sides; None if they are not to be compared."""
+        there = [one for one in (old, new) if one]
+        size = sum(one.size for one in there)
+        if any(one.lfs for one in there) or size > self._bytes:
+            return None
+        self._bytes -= size
+        was, now = self._lines(old), self._lines(new)
+        steps = len(was) * len(now)
+        if steps > self._steps:
+            return None
+        self._steps -= steps
+        return was, now
+
+    def _lines(self, entry: Entry | None) -> list[str]:
+        if entry is None:
+            return []
+        return self._read(entry).decode("utf-8", errors="replace").splitlines()
+
+
+def _file(path: str, old: Entry | None, new: Entry | None, budget: _Budget) -> Iterator[str]:
     yield f"diff --git a/{path} b/{path}"
     if old is None:
         yield "new file mode 100644"
@@ -40,12 +72,7 @@ def _file(
         yield "deleted file mode 100644"
     before = f"a/{path}" if old else "/dev/null"
     after = f"b/{path}" if new else "/dev/null"
-    if any(one and (one.lfs or one.size > _MAX_FILE) for one in (old, new)):
+    if texts := budget.texts(old, new):
+        yield from difflib.unified_diff(*texts, before, after, lineterm="")
+    else:
         yield f"Binary files {before} and {after} differ"
-        return
-    was, is_now = (_text_lines(read(one)) if one else [] for one in (old, new))
-    yield from difflib.unified_diff(was, is_now, before, after, lineterm="")
-
-
-def _text_lines(data: bytes) -> list[str]:
-    return data.decode("utf-8", errors="replace").splitlines()

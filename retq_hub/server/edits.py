@@ -1,7 +1,6 @@
 """From one commit's files to the next one's: what was sent, or what a pull request changed."""
 
 import sqlite3
-from collections.abc import Collection
 
 from retq_hub.server import commits, holdings, refs, trees
 from retq_hub.server.blobs import Blob, Staged
@@ -24,7 +23,7 @@ def applied(connection: sqlite3.Connection, repo: Repo, before: Tree, payload: P
     for path in payload.deleted_files:
         if tree.pop(path, None) is None:
             raise _no_file(path)
-    _remove_folders(tree, dict.fromkeys(payload.deleted_folders))
+    _remove_folders(tree, frozenset(payload.deleted_folders))
     for path, content in payload.files.items():
         if isinstance(content, Staged):
             tree[path] = _entry(content.blob, lfs=content.blob.binary)
@@ -33,16 +32,15 @@ def applied(connection: sqlite3.Connection, repo: Repo, before: Tree, payload: P
     return tree
 
 
-def _remove_folders(tree: Tree, wanted: Collection[str]) -> None:
-    missing = dict.fromkeys(wanted)
+def _remove_folders(tree: Tree, wanted: frozenset[str]) -> None:
+    missing = set(wanted)
     for path in list(tree) if wanted else []:
         inside = [folder for folder in trees.folders(path) if folder in wanted]
         if inside:
             del tree[path]
-        for folder in inside:
-            missing.pop(folder, None)
+            missing.difference_update(inside)
     if missing:
-        raise _no_file(next(iter(missing)))
+        raise _no_file(min(missing))
 
 
 def _no_file(path: str) -> Fault:

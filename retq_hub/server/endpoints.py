@@ -1,10 +1,11 @@
 """From a request to a handler and back: body, user, threads; one line in the log."""
 
+import asyncio
 import logging
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -25,6 +26,7 @@ _log = logging.getLogger("retq_hub.server")
 
 _BODY_LIMIT = 2 * 2**20
 _PIECE = 2**20
+_IDLE_S = 60
 _IN_MEMORY = 4 * 2**20
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 
@@ -170,14 +172,14 @@ async def receive(
     """Take a request's body in pieces; large ones are taken in a thread.
 
     Raises:
-        Fault: 413; it is larger than the limit.
+        Fault: 413, it is larger than the limit; 408, it does not go on.
     """
     announced = request.headers.get("content-length", "0")
     fault = too_large(what, _size(limit))
     if len(announced) > 15 or int(announced) > limit:
         raise fault
     total, waiting = 0, bytearray()
-    async for piece in request.stream():
+    async for piece in _pieces(request):
         total += len(piece)
         if total > limit:
             raise fault
@@ -186,6 +188,18 @@ async def receive(
             await threads.run(partial(take, bytes(waiting)), writes=True)
             waiting.clear()
     take(bytes(waiting))
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            piece = await asyncio.wait_for(anext(stream, None), _IDLE_S)
+        except TimeoutError as error:
+            raise Fault(408, f"nothing more has come for {_IDLE_S} s") from error
+        if piece is None:
+            return
+        yield piece
 
 
 def _size(limit: int) -> str:

@@ -1,4 +1,4 @@
-"""The process that serves a hub: its socket, its lock, its limits, its log."""
+"""The process that serves a hub: its socket, its lock, its log."""
 
 import logging
 import socket
@@ -8,16 +8,13 @@ from pathlib import Path
 
 import uvicorn
 from filelock import FileLock, Timeout
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from retq_hub.errors import StorageError, UsageError
 from retq_hub.server.app import Pages, create_app
-from retq_hub.server.faults import Fault
+from retq_hub.server.limits import Bounded, BoundedProtocol
 
 __all__ = ["serve"]
 
-_MAX_HEAD = 32 * 1024
 _BACKLOG = 1024
 _STOP_S = 10
 
@@ -62,8 +59,8 @@ def serve(
         app = create_app(data, refuse_invalid=refuse_invalid, pages=pages)
         _log_to_stderr()
         config = uvicorn.Config(
-            _Bounded(app),
-            http=_Protocol,
+            Bounded(app),
+            http=BoundedProtocol,
             ws="none",
             log_config=None,
             access_log=False,
@@ -115,45 +112,3 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
-
-
-class _Bounded:
-    """Refuses requests with over-long addresses and headers."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] == "http" and _head_size(scope) > _MAX_HEAD:
-            answer = Fault(431, f"the request's head is larger than {_MAX_HEAD // 1024} KiB")
-            await answer.response()(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
-def _head_size(scope: Scope) -> int:
-    headers = sum(len(name) + len(value) for name, value in scope["headers"])
-    return headers + len(scope["raw_path"]) + len(scope["query_string"])
-
-
-class _Protocol(HttpToolsProtocol):
-    """Hangs up on a client whose request's head does not end; it would be kept in memory."""
-
-    _in_head = True
-    _heard = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._heard += len(data)
-        super().data_received(data)
-        if self._in_head and self._heard > _MAX_HEAD and not self.transport.is_closing():
-            self.send_400_response("The request's head is too large.")
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._in_head = True
-        self._heard = 0
-        super().on_message_complete()

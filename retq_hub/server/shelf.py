@@ -28,6 +28,7 @@ __all__ = ["HubShelf", "pages"]
 
 _SORTS = {"newest": "modified"}
 _YANKED = "yanked.json"
+_MAX_YANKED = 2**20
 _MAX_CHOICES = 100
 _KEPT = 4096
 
@@ -97,10 +98,11 @@ class HubShelf:
             reason=yanked.get(item.version or "", ""),
         )
 
-    def file(self, repo: str, commit: str, path: str) -> bytes | None:
-        """Give a file's content; None if there is none, or if it is not open to all."""
+    def file(self, repo: str, commit: str, path: str, *, limit: int) -> bytes | None:
+        """Give a file's content; None if all may not have it, or it is beyond ``limit`` bytes."""
         try:
-            return self._catalogue.path(repo, commit, path).read_bytes()
+            place = self._catalogue.path(repo, commit, path)
+            return place.read_bytes() if place.stat().st_size <= limit else None
         except (NotFoundError, FileNotFoundError):
             return None
 
@@ -184,7 +186,7 @@ class HubShelf:
 
     def _yanked(self, repo: str) -> dict[str, str]:
         """Give the withdrawn versions with the reason; what is no such document withdraws none."""
-        content = self.file(repo, refs.MAIN, _YANKED)
+        content = self.file(repo, refs.MAIN, _YANKED, limit=_MAX_YANKED)
         try:
             return msgspec.json.decode(content or b"{}", type=dict[str, str])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,12 +1,15 @@
 """Routes that deliver files."""
 
+from email.utils import formatdate
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from retq_hub.server import commits, refs, repos
+from retq_hub.server import commits, refs, repos, trees
 from retq_hub.server.calls import Call
+from retq_hub.server.clock import seconds
+from retq_hub.server.commits import Commit
 from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import entry_not_found, repo_not_found
 from retq_hub.server.trees import Entry
@@ -34,20 +37,26 @@ def _resolve(call: Call) -> Response:
         repo = call.repo(connection)
         repos.check_download(connection, repo, call.user)
         oid = refs.resolve(connection, repo, call.params["revision"])
-        entry = commits.tree_of(connection, repo.key, oid).get(path)
+        commit = commits.find(connection, repo.key, oid)
+        entry = trees.load(connection, commit.tree).get(path)
     if entry is None:
         raise entry_not_found(path[:200], commit=oid)
     return FileResponse(
         call.services.blobs.path(entry.sha256),
         media_type="application/octet-stream" if entry.lfs else "text/plain; charset=utf-8",
-        headers=_headers(path, entry, oid),
+        headers=_headers(path, entry, commit),
     )
 
 
-def _headers(path: str, entry: Entry, commit: str) -> dict[str, str]:
-    """Give what the client wants to know, and what keeps a browser from running anything."""
+def _headers(path: str, entry: Entry, commit: Commit) -> dict[str, str]:
+    """Give what the client wants to know, and what keeps a browser from running anything.
+
+    The time is the commit's: that of the blob would tell that somebody else had it before.
+    """
     headers = {
-        "X-Repo-Commit": commit,
+        "X-Repo-Commit": commit.oid,
+        "Last-Modified": formatdate(seconds(commit.created), usegmt=True),
+        "Cache-Control": "private, no-cache",
         "ETag": f'"{entry.etag}"',
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.split('/')[-1])}",
         "X-Content-Type-Options": "nosniff",
