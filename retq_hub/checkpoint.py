@@ -181,9 +181,8 @@ def _stream(url: str, part: Path, source: Source, progress: Progress) -> None:
 
 
 def _from_page(source: Source, pin: str | None, scratch: Path, progress: Progress) -> Path:
-    accept = f" ({source.accept})" if source.accept else ""
     raise NetworkError(
-        f"{source.filename} can only be had by hand, at {source.url}{accept}",
+        f"{describe(source)} can only be had by hand{_asked(source)}",
         hint="get it there, then `retq backbones fetch NAME --file PATH`",
     )
 
@@ -289,10 +288,14 @@ def _member(wheel: Path, source: Source, scratch: Path, progress: Progress) -> P
 def _pinned(source: Source, pin: str | None) -> str:
     if pin is None:
         raise UsageError(
-            f"no SHA-256 is known for {describe(source)}",
+            f"no SHA-256 is known for {describe(source)}{_asked(source)}",
             hint="name one you trust: `retq backbones fetch NAME --sha256 DIGEST`, or --file PATH",
         )
     return pin
+
+
+def _asked(source: Source) -> str:
+    return f"; its owner asks for {source.accept}" if source.accept else ""
 
 
 def _verify(path: Path, pin: str) -> None:

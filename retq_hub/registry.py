@@ -198,7 +198,7 @@ def backbone_specs() -> dict[str, BackboneSpec]:
     """Give all backbone specs by their id, in the order of the registries."""
     found: dict[str, BackboneSpec] = {}
     for registry in registries():
-        for path in sorted((registry / "backbones").glob("[!.]*.json")):
+        for path in sorted((registry / "backbones").glob("[!.]*.json"), key=lambda path: path.stem):
             spec = _spec(path)
             found.setdefault(spec.id, spec)
     return found

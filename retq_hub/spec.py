@@ -141,6 +141,14 @@ class BackboneSpec:
     spec: str = "retq-backbone/1"
 
     @property
+    def access(self) -> str:
+        """How its weights are had: ``obtainable``, ``gated`` (accept first) or ``by hand``."""
+        first = self.sources[0]
+        if first.accept is not None:
+            return "gated"
+        return "by hand" if first.kind == "page" else "obtainable"
+
+    @property
     def preprocessing_digest(self) -> str:
         """SHA-256 of all that decides what the encoder sees and how its grid is laid out."""
         return json_digest(
