@@ -150,10 +150,9 @@ class BackboneSpec:
 
     @property
     def preprocessing_digest(self) -> str:
-        """SHA-256 of all that decides what the encoder sees and how its grid is laid out."""
-        return json_digest(
-            {
-                "position_embedding": to_json(self.position_embedding),
-                "preprocessing": to_json(self.preprocessing),
-            }
-        )
+        """SHA-256 of all that decides what the encoder sees and which tokens it makes of it."""
+        document = {
+            "position_embedding": to_json(self.position_embedding),
+            "preprocessing": to_json(self.preprocessing),
+        }
+        return json_digest(document | ({"dense": True} if self.architecture.dense else {}))

@@ -26,9 +26,9 @@ def doctor_command() -> None:
     click.echo(f"cache {cache_dir()}")
     for folder in registry.registries():
         click.echo(f"registry {folder}")
-    for spec in registry.backbone_specs().values():
-        state = "weights here" if registry.has_weights(spec) else "weights not fetched"
-        click.echo(f"backbone {spec.id}: {state}")
+    specs = registry.backbone_specs().values()
+    here = [spec.id for spec in specs if registry.has_weights(spec)]
+    click.echo(f"{len(specs)} backbones, weights here: {', '.join(here) or 'none'}")
     if found := [*_imports(), *_registries()]:
         raise CheckFailed("retq doctor", found)
     click.echo("all is well")
