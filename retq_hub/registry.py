@@ -213,6 +213,9 @@ def backbone_spec(name: str) -> BackboneSpec:
     """
     if "/" in name and name.endswith(".json"):
         return _spec(_place(name))
+    for registry in registries() if Path(name).name == name else []:
+        if _has(registry / "backbones", f"{name}.json"):
+            return _spec(registry / "backbones" / f"{name}.json")
     specs = backbone_specs()
     if name not in specs:
         near = difflib.get_close_matches(name, specs, n=3)

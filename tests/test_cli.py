@@ -133,6 +133,20 @@ def test_train_evaluate_segment_from_a_csv(retq: Run, tmp_path: Path) -> None:
     assert "0 segmented, 8 done before, 0 failed" in again.stdout
 
 
+def test_the_list_of_backbones_says_how_each_ones_weights_are_had(retq: Run) -> None:
+    lines = retq("backbones", "list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    said = {line.split()[0]: line for line in lines if not line.startswith(" ")}
+    assert " here " in said["tiny-vit"] or " obtainable " in said["tiny-vit"]
+    assert " gated " in said["retfound-mae-meh"] and "CC-BY-NC-4.0" in said["retfound-mae-meh"]
+    assert " by hand " in said["visionfm-oct"]
+    assert " obtainable " in said["dinov2-small"] and "Apache-2.0" in said["dinov2-small"]
+    listed = json.loads(retq("backbones", "list", "--json").stdout)
+    assert {one["weights"] for one in listed} <= {"here", "obtainable", "gated", "by hand"}
+    facts = retq("backbones", "info", "retfound-mae-meh").stdout
+    assert "to accept" in facts and "an account" in facts
+
+
 SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vit", "-o", "q")
 
 

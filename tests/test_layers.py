@@ -84,6 +84,57 @@ LINES: list[set[str]] = [
     {"report", "scorecard", "segment", "trainingset"},
     {"demo", "exact", "replication"},
     {"training"},
+    {
+        "gallery",
+        "gallery.layers",
+        "gallery.prose",
+        "gallery.shelf",
+        "gallery.upload",
+    },
+    {"gallery.address", "gallery.bench"},
+    {"gallery.pages"},
+    {"gallery.browse", "gallery.pictures", "gallery.placard", "gallery.trial"},
+    {"gallery.routes"},
+    {
+        "server",
+        "server.cards",
+        "server.clock",
+        "server.database",
+        "server.faults",
+        "server.routes",
+    },
+    {"server.blobs", "server.naming", "server.trees", "server.uploads"},
+    {
+        "server.accounts",
+        "server.checks",
+        "server.commits",
+        "server.descriptions",
+        "server.diffs",
+        "server.holdings",
+        "server.payloads",
+    },
+    {"server.blame", "server.repos"},
+    {
+        "server.admission",
+        "server.discussions",
+        "server.documents",
+        "server.listing",
+        "server.refs",
+    },
+    {"server.catalogue", "server.edits"},
+    {"server.publication"},
+    {"server.services"},
+    {"server.calls", "server.shelf"},
+    {"server.routes.files", "server.routes.repositories", "server.routes.users"},
+    {
+        "server.routes.gates",
+        "server.routes.large",
+        "server.routes.publishing",
+        "server.routes.revisions",
+        "server.routes.talk",
+    },
+    {"server.app"},
+    {"server.service"},
     {"cli.console", "cli.options"},
     {
         "cli.backbones",
@@ -93,6 +144,7 @@ LINES: list[set[str]] = [
         "cli.index",
         "cli.registry",
         "cli.segment",
+        "cli.serve",
         "cli.train",
         "cli.validate",
     },
@@ -166,7 +218,9 @@ def test_the_package_itself_imports_nothing_of_its_own_when_it_is_imported():
     assert run(loaded) == "[]"
 
 
-@pytest.mark.parametrize("module", ["", ".registry", ".artifact", ".schema", ".hub", ".cli.app"])
+@pytest.mark.parametrize(
+    "module", ["", ".registry", ".artifact", ".schema", ".hub", ".cli.app", ".server.app"]
+)
 def test_it_starts_without_torch(module):
     script = f"import sys, retq_hub{module}; print('torch' in sys.modules)"
     assert run(script) == "False"

@@ -154,7 +154,8 @@ def test_a_manifest_cannot_be_changed():
 
 
 def test_the_preprocessing_digest_sees_what_the_encoder_sees_and_nothing_else():
-    spec = from_json(schema.read_json(SPECS[0]), BackboneSpec)
+    path = REGISTRY / "backbones/dinov2-small-saliency.json"
+    spec = from_json(schema.read_json(path), BackboneSpec)
     preprocessing = replace(spec.preprocessing, size_px=224)
     positions = replace(spec.position_embedding, resize="bilinear", antialias=True)
     digests = {
@@ -164,6 +165,7 @@ def test_the_preprocessing_digest_sees_what_the_encoder_sees_and_nothing_else():
             replace(spec, title="Another title", sources=()),
             replace(spec, preprocessing=preprocessing),
             replace(spec, position_embedding=positions),
+            replace(spec, architecture=replace(spec.architecture, dense=True)),
         )
     }
-    assert len(digests) == 3
+    assert len(digests) == 4

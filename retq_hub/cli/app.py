@@ -22,6 +22,7 @@ _COMMANDS = {
     "pull": "registry",
     "search": "registry",
     "segment": "segment",
+    "serve": "serve",
     "train": "train",
     "validate": "validate",
 }
