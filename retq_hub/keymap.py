@@ -37,7 +37,7 @@ def canonical(state: Mapping[str, Tensor], steps: Iterable[Step]) -> State:
     for step in steps:
         try:
             found = _STEPS[step.op](found, step)
-        except (RuntimeError, ValueError) as error:
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
             line = str(error).splitlines()[0]
             raise CheckpointError(f"step {step.op!r} of the key map fails: {line}") from error
     return found

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import torch
+
 from retq_hub.encoder import expected_shapes
 from retq_hub.errors import CheckpointError, RetqError
 from retq_hub.keymap import canonical
@@ -49,7 +51,8 @@ def _share(document: object, spec: BackboneSpec) -> float:
     """Give the share of names and shapes that a converted checkpoint has in common with a spec."""
     try:
         state = state_dict(document, spec.checkpoint.key, Path())
-        bare = {name: tensor.to("meta") for name, tensor in state.items()}
+        with torch.device("meta"):
+            bare = {name: torch.empty(tensor.shape) for name, tensor in state.items()}
         shapes = {
             name: tuple(tensor.shape)
             for name, tensor in canonical(bare, spec.checkpoint.map).items()

@@ -128,11 +128,15 @@ def _facts(model: Any, spec: BackboneSpec) -> dict[str, float]:  # noqa: ANN401 
     if isinstance(model, timm.models.ResNet) and not dense:
         last: Any = model.feature_info[-1]
         layers, prefix, patch = 1, 0, last["reduction"]
-    elif isinstance(model, timm.models.VisionTransformer | timm.models.Eva):
+    elif isinstance(model, timm.models.VisionTransformer) or (
+        isinstance(model, timm.models.Eva) and not dense
+    ):
         layers, prefix = 1 if dense else len(model.blocks), model.num_prefix_tokens
         patch = int(model.patch_embed.patch_size[0])
     else:
         raise _contradiction(spec, f"{spec.architecture.name} is no vision transformer or ResNet")
+    if spec.pooling == "class-token" and prefix == 0:
+        raise _contradiction(spec, f"{spec.architecture.name} has no class token to be pooled")
     width = spec.architecture.projection if dense else model.num_features
     return {
         "width": width or 0,

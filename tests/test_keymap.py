@@ -94,11 +94,12 @@ def test_two_tensors_of_one_name_are_refused():
         Step(op="reshape", names=("a",), shape=(5, -1)),
         Step(op="concat", names=("a", "odd"), to=("b",)),
         Step(op="rename", names=("*",), to=("*.*",)),
+        Step(op="fold-position", names=("flat", "a")),
     ],
     ids=lambda step: step.op,
 )
 def test_a_step_that_does_not_fit_is_named(step):
-    state = numbered("a") | {"odd": torch.zeros(2, 3, 4)}
+    state = numbered("a") | {"odd": torch.zeros(2, 3, 4), "flat": torch.zeros(3)}
     with pytest.raises(CheckpointError, match=f"step '{step.op}' of the key map fails"):
         canonical(state, [step])
 

@@ -35,7 +35,13 @@ def dense(tiny):
 def test_a_spec_that_contradicts_its_network_is_refused(tiny, name, args, what):
     architecture = replace(tiny.spec.architecture, name=name, args=args)
     with pytest.raises(ManifestError, match=what):
-        build(replace(tiny.spec, architecture=architecture))
+        build(replace(tiny.spec, architecture=architecture, pooling="patch-mean"))
+
+
+def test_a_network_without_class_token_cannot_pool_it():
+    spec = registry.backbone_spec("resnet50-imagenet")
+    with pytest.raises(ManifestError, match="resnet50 has no class token to be pooled"):
+        build(replace(spec, pooling="class-token"))
 
 
 def test_a_projection_is_part_of_the_weights(dense):
