@@ -4,6 +4,7 @@ import argparse
 import pickle
 import struct
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ _HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse
 def read(path: Path) -> object:
     """Read a ``.safetensors`` or, without executing anything, a ``.pth``.
 
+    Where the format allows, tensors stay in the file until they are used: a training checkpoint
+    holds twice as much beside the weights.
+
     Raises:
         CheckpointError: Not readable, or not safe.
     """
@@ -47,7 +51,8 @@ def read(path: Path) -> object:
             return load_file(path)
         with warnings.catch_warnings(), safe_globals(_HARMLESS):
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            mapped = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         if "Unsupported global" not in str(error):
             raise CheckpointError(

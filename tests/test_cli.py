@@ -160,7 +160,7 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("pull", "./nowhere"), 3, "no folder"),
         (("info", "TINY"), 2, "no name of a query"),
         (("backbones", "info", "retfound-gren"), 3, "did you mean retfound-green"),
-        (("backbones", "fetch", "retfound-green"), 2, "--sha256"),
+        (("backbones", "fetch", "biomedclip"), 2, "--sha256"),
         (("backbones", "fetch", "tiny-vit", "--file", "none.pth"), 3, "no file"),
         (("train", "--target", "disc", "-o", "q"), 2, "name the data in one way"),
         (("train", "--dataset", "idrid", "--target", "disc", "-o", "q"), 2, "needs --data"),
