@@ -24,8 +24,10 @@ __all__ = [
     "Entry",
     "backbone_spec",
     "backbone_specs",
+    "copy_folder",
     "entries",
     "find",
+    "folder_of",
     "has_weights",
     "is_published",
     "latest",
@@ -133,10 +135,7 @@ def locate(name: str) -> Path:
         NotFoundError: There is no such query or folder.
         IntegrityError: The artifact is not the one that the index promises.
     """
-    if names.is_path(name) or ("/" in name and _has(Path(name), artifact.MANIFEST)):
-        folder = _place(name)
-        if not _has(folder, "."):
-            raise NotFoundError(f"there is no folder {folder}", hint="check the path")
+    if (folder := folder_of(name)) is not None:
         return folder
     if names.parse(name).kind == "hub":
         raise NotFoundError(
@@ -157,6 +156,20 @@ def locate(name: str) -> Path:
             hint="restore the folder, or `retq index build` if the change is yours",
         )
     return entry.folder
+
+
+def folder_of(name: str) -> Path | None:
+    """Give the folder that a name is the path of; None where the name has to be looked up.
+
+    Raises:
+        NotFoundError: It can only be a path, and there is no such folder.
+    """
+    if not (names.is_path(name) or ("/" in name and _has(Path(name), artifact.MANIFEST))):
+        return None
+    folder = _place(name)
+    if not _has(folder, "."):
+        raise NotFoundError(f"there is no folder {folder}", hint="check the path")
+    return folder
 
 
 def is_published(folder: Path) -> bool:
@@ -183,15 +196,18 @@ def pull(name: str, *, into: Path | None = None) -> Path:
     source = locate(name)
     manifest = artifact.read(source).manifest
     if into is None:
-        goal = (
-            cache_dir() / "queries" / manifest.name / f"{manifest.version}-{manifest.digest[:12]}"
-        )
+        goal = copy_folder(manifest.name, manifest.version, manifest.digest)
     else:
         goal = into / manifest.name
     if goal.exists() and _same(goal, manifest):
         return goal
     artifact.copy(source, goal)
     return goal
+
+
+def copy_folder(name: str, version: str, digest: str) -> Path:
+    """Give the folder of the cache in which a query's copy belongs."""
+    return cache_dir() / "queries" / name / f"{version}-{digest[:12]}"
 
 
 def backbone_specs() -> dict[str, BackboneSpec]:
