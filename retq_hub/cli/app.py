@@ -13,6 +13,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "backbones": "backbones",
+    "card": "card",
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",
