@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retq_hub import artifact, cardfile, lockcard, names, registry, remote, schema, syncing
+from retq_hub import artifact, cardfile, lockcard, names, remote, schema, syncing
 from retq_hub.errors import BadInputError, Finding, NotFoundError, RetqError, UsageError
 from retq_hub.hub import reading
 from retq_hub.lock import FILE, Lock, read
 from retq_hub.lock import write as write_lock
 from retq_hub.manifest import QueryManifest
 from retq_hub.pinning import pin
+from retq_hub.progress import Progress, Silent
 from retq_hub.storage import write_text
 
 __all__ = [
@@ -54,13 +55,20 @@ class Composition:
         return self.path.parent
 
 
-def lock(queries: Sequence[str], path: Path, *, backbone: str | None = None) -> Lock:
+def lock(
+    queries: Sequence[str],
+    path: Path,
+    *,
+    backbone: str | None = None,
+    progress: Progress | None = None,
+) -> Lock:
     """Pin queries and their backbone in a file.
 
     Args:
         queries: Names, or folders below that of the file.
         path: The file; a lock that is there is replaced.
         backbone: Its id; that of the first query if not given.
+        progress: Where to say what should be known of a query.
 
     Raises:
         UsageError: Something else than a lock is there; or see `retq_hub.pinning.pin`.
@@ -69,7 +77,7 @@ def lock(queries: Sequence[str], path: Path, *, backbone: str | None = None) -> 
         StorageError: The place cannot be written.
     """
     _check_replaceable(path)
-    pinned = pin(queries, base=path.parent, backbone=backbone)
+    pinned = pin(queries, base=path.parent, backbone=backbone, progress=progress or Silent())
     write_lock(path, pinned)
     return pinned
 
@@ -82,6 +90,7 @@ def compose(
     version: str,
     summary: str | None = None,
     backbone: str | None = None,
+    progress: Progress | None = None,
 ) -> Lock:
     """Make a pipeline that can be shared: a folder with a lock and a card.
 
@@ -93,6 +102,7 @@ def compose(
         version: Of the pipeline.
         summary: One line; its members if not given.
         backbone: Its id; that of the first query if not given.
+        progress: Where to say what should be known of a query.
 
     Raises:
         UsageError: The folder holds something else; or see `retq_hub.pinning.pin`.
@@ -106,7 +116,7 @@ def compose(
     if (folder / artifact.MANIFEST).exists():
         raise UsageError(f"{folder} holds a query", hint="name another folder")
     _check_replaceable(folder / FILE)
-    pinned = pin(queries, base=folder, backbone=backbone)
+    pinned = pin(queries, base=folder, backbone=backbone, progress=progress or Silent())
     said = ", ".join(one.name for one in pinned.queries)
     pinned = replace(
         pinned,
@@ -177,9 +187,7 @@ def card(found: Composition, *, repo: str | None = None) -> str:
     """
     spec = syncing.pinned_spec(found.lock.backbone)
     kept = cardfile.handwriting(found.base)
-    return lockcard.render(
-        found.lock, manifests(found), spec, repo=repo or kept.repo, kept=kept
-    )
+    return lockcard.render(found.lock, manifests(found), spec, repo=repo or kept.repo, kept=kept)
 
 
 def findings(folder: Path) -> list[Finding]:

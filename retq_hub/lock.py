@@ -23,6 +23,7 @@ __all__ = [
     "pinned",
     "read",
     "verify",
+    "verify_file",
     "write",
 ]
 
@@ -30,7 +31,7 @@ FILE = "retq.lock"
 """What a lock is called where nobody names it otherwise."""
 
 _SPEC = "retq-lock/1"
-_FILES = (artifact.GOLDEN, artifact.MANIFEST, artifact.QUERY)
+_FILES = (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN)
 _MAX_BYTES = 2**20
 _MAX_FILE_BYTES = 256 * 2**20
 
@@ -177,8 +178,8 @@ def verify(folder: Path, query: PinnedQuery) -> artifact.Artifact:
         DigestMismatch: A file, or the artifact as a whole, is another one.
         IntegrityError: A file is missing or has another size, or the artifact is not intact.
     """
-    for name, wanted in query.files.items():
-        _verify_file(folder / name, wanted, query)
+    for name in _FILES:
+        verify_file(folder, name, query)
     found = artifact.read(folder)
     if found.manifest.digest != query.digest:
         raise DigestMismatch(
@@ -192,7 +193,14 @@ def verify(folder: Path, query: PinnedQuery) -> artifact.Artifact:
     return found
 
 
-def _verify_file(path: Path, wanted: FileDigest, query: PinnedQuery) -> None:
+def verify_file(folder: Path, name: str, query: PinnedQuery) -> None:
+    """Refuse a file of an artifact that is not the pinned one.
+
+    Raises:
+        DigestMismatch: It is another one; both digests are named.
+        IntegrityError: It is missing, or has another size.
+    """
+    path, wanted = folder / name, query.files[name]
     hint = f"restore {query.name} {query.version}, or lock what is there now with `retq lock`"
     try:
         size = path.stat().st_size

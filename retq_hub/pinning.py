@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from retq_hub import artifact, compatibility, registry
+from retq_hub import artifact, compatibility, names, registry, remote
 from retq_hub.errors import BackboneMismatch, IntegrityError, UsageError
 from retq_hub.lock import Lock, Origin, PinnedBackbone, PinnedQuery, pinned
 from retq_hub.manifest import BackboneRef, Fingerprint
+from retq_hub.progress import Progress
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["pin"]
@@ -21,12 +22,15 @@ class _Candidate:
     ref: BackboneRef
 
 
-def pin(queries: Sequence[str], *, base: Path, backbone: str | None = None) -> Lock:
+def pin(
+    queries: Sequence[str], *, base: Path, progress: Progress, backbone: str | None = None
+) -> Lock:
     """Find queries as a pipeline would, and pin them with their backbone.
 
     Args:
         queries: Names, or paths of folders below ``base``.
         base: The folder in which the lock will lie.
+        progress: Where to say what should be known of a query.
         backbone: Its id; that of the first query if not given.
 
     Raises:
@@ -37,10 +41,10 @@ def pin(queries: Sequence[str], *, base: Path, backbone: str | None = None) -> L
     """
     if not queries:
         raise UsageError("a lock needs at least one query", hint="`retq list` shows them")
-    found = [_candidate(one, base) for one in queries]
-    names = [one.query.name for one in found]
-    for name in names:
-        if names.count(name) > 1:
+    found = [_candidate(one, base, progress) for one in queries]
+    called = [one.query.name for one in found]
+    for name in called:
+        if called.count(name) > 1:
             raise UsageError(f"two queries are named {name!r}", hint="leave one of them out")
     spec = registry.backbone_spec(backbone or found[0].ref.id)
     weights_digest = spec.weights_digest or found[0].ref.weights_digest
@@ -56,13 +60,23 @@ def pin(queries: Sequence[str], *, base: Path, backbone: str | None = None) -> L
     )
 
 
-def _candidate(name: str, base: Path) -> _Candidate:
-    if (folder := registry.folder_of(name)) is not None:
-        origin = Origin(kind="folder", path=_below(folder, base).as_posix())
-    else:
-        folder, origin = registry.locate(name), Origin(kind="registry")
+def _candidate(name: str, base: Path, progress: Progress) -> _Candidate:
+    folder, origin = _found(name, base, progress)
     query = pinned(folder, origin)
     return _Candidate(query=query, ref=artifact.read_manifest(folder).backbone)
+
+
+def _found(name: str, base: Path, progress: Progress) -> tuple[Path, Origin]:
+    """Find a query's folder, and what a lock says of where it is had."""
+    if (folder := registry.folder_of(name)) is not None:
+        return folder, Origin(kind="folder", path=_below(folder, base).as_posix())
+    parsed = names.parse(name)
+    if parsed.kind == "registry":
+        return registry.locate(name), Origin(kind="registry")
+    found = remote.locate(parsed.text, parsed.pin)
+    for note in found.notes:
+        progress.note(note)
+    return found.folder, Origin(kind="hub", repo=found.repo, commit=found.commit)
 
 
 def _below(folder: Path, base: Path) -> PurePath:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from retq_hub import artifact, registry
+from retq_hub import artifact, registry, remote
 from retq_hub.errors import (
     BackboneMismatch,
     DigestMismatch,
@@ -17,14 +17,18 @@ from retq_hub.errors import (
     NotFoundError,
     RetqError,
 )
-from retq_hub.lock import Lock, PinnedBackbone, PinnedQuery, verify
+from retq_hub.hub import reading
+from retq_hub.lock import Lock, PinnedBackbone, PinnedQuery, verify, verify_file
+from retq_hub.manifest import QueryManifest
 from retq_hub.progress import Progress
 from retq_hub.spec import BackboneSpec
 
 __all__ = [
+    "Member",
     "Synced",
     "check_weights",
     "find",
+    "manifest",
     "pinned_spec",
     "sync",
     "sync_backbone",
@@ -32,6 +36,23 @@ __all__ = [
 ]
 
 State = Literal["here", "fetched", "fetched again"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A query of a lock that is on this machine, verified.
+
+    Attributes:
+        query: What is pinned.
+        folder: Where it lies.
+        found: What is in it.
+        state: What had to be done.
+    """
+
+    query: PinnedQuery
+    folder: Path
+    found: artifact.Artifact
+    state: State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,20 +98,46 @@ def sync(lock: Lock, base: Path, *, progress: Progress) -> Iterator[Synced]:
 def sync_queries(lock: Lock, base: Path) -> Iterator[Synced]:
     """Bring every query of a lock onto this machine, as `sync` does, and no backbone."""
     for query in lock.queries:
-        found = find(query, base)
-        yield _kept(found, query) if query.origin.kind == "registry" else found
+        member = find(query, base)
+        kept = _kept(member) if query.origin.kind == "registry" else member
+        yield Synced(
+            name=query.name,
+            version=query.version,
+            origin=str(query.origin),
+            place=kept.folder,
+            state=kept.state,
+        )
 
 
-def find(query: PinnedQuery, base: Path) -> Synced:
-    """Give the folder of a pinned query, verified; fetched only where it comes from a Hub.
+def find(query: PinnedQuery, base: Path) -> Member:
+    """Give a pinned query, verified; it is fetched where it comes from a Hub and is not here.
+
+    Args:
+        query: What is pinned.
+        base: The folder in which the lock lies.
 
     Raises:
         NotFoundError: It is no longer where the lock says.
-        DigestMismatch: A file is another one than was pinned.
+        DigestMismatch: A file is another one than was pinned; both digests are named.
         NetworkError: It cannot be fetched.
     """
-    finders = {"folder": _in_folder, "registry": _in_registry}
-    return finders[query.origin.kind](query, base)
+    if query.origin.kind == "folder":
+        return _in_folder(query, base)
+    return _on_hub(query) if query.origin.kind == "hub" else _in_registry(query)
+
+
+def manifest(query: PinnedQuery, base: Path) -> QueryManifest:
+    """Give the manifest of a pinned query, verified; of a Hub's query nothing else is fetched.
+
+    Raises:
+        RetqError: As `find`.
+    """
+    origin = query.origin
+    if origin.kind != "hub":
+        return find(query, base).found.manifest
+    folder = remote.fetch(str(origin.repo), str(origin.commit), files=[artifact.MANIFEST])
+    verify_file(folder, artifact.MANIFEST, query)
+    return artifact.read_manifest(folder)
 
 
 def pinned_spec(pin: PinnedBackbone) -> BackboneSpec:
@@ -155,52 +202,51 @@ def check_weights(pin: PinnedBackbone, digest: str) -> None:
         )
 
 
-def _in_folder(query: PinnedQuery, base: Path) -> Synced:
+def _in_folder(query: PinnedQuery, base: Path) -> Member:
     folder = base / str(query.origin.path)
     if not folder.is_dir():
         raise NotFoundError(
             f"there is no folder {folder}, which the lock names for {query.name}",
             hint="put it back, or make the lock anew",
         )
-    verify(folder, query)
-    return _synced(query, folder, "here")
+    return Member(query=query, folder=folder, found=verify(folder, query), state="here")
 
 
-def _in_registry(query: PinnedQuery, base: Path) -> Synced:
-    """Find a copy in the cache, or the registry's own folder."""
-    copy = registry.copy_folder(query.name, query.version, query.digest)
-    if copy.exists() and _is_intact(copy, query):
-        return _synced(query, copy, "here")
-    folder = registry.locate(f"{query.name}@{query.version}")
-    verify(folder, query)
-    return _synced(query, folder, "here")
+def _on_hub(query: PinnedQuery) -> Member:
+    """Use what the client's cache holds; where that is not what is pinned, have it fetched."""
+    repo, commit = str(query.origin.repo), str(query.origin.commit)
+    folder = reading.snapshot_folder(repo, commit)
+    if found := _intact(folder, query):
+        return Member(query=query, folder=folder, found=found, state="here")
+    damaged = all(reading.cached(repo, commit, name) for name in query.files)
+    folder = remote.fetch(repo, commit)
+    state: State = "fetched again" if damaged else "fetched"
+    return Member(query=query, folder=folder, found=verify(folder, query), state=state)
 
 
-def _kept(found: Synced, query: PinnedQuery) -> Synced:
+def _in_registry(query: PinnedQuery) -> Member:
+    """Use a copy in the cache, or the registry's own folder."""
+    folder = registry.copy_folder(query.name, query.version, query.digest)
+    if not (found := _intact(folder, query)):
+        folder = registry.locate(f"{query.name}@{query.version}")
+        found = verify(folder, query)
+    return Member(query=query, folder=folder, found=found, state="here")
+
+
+def _kept(member: Member) -> Member:
     """Put a copy of a registry's query into the cache, so that the lock needs no registry."""
+    query = member.query
     copy = registry.copy_folder(query.name, query.version, query.digest)
-    if found.place == copy:
-        return found
-    damaged = copy.exists()
+    if member.folder == copy:
+        return member
+    state: State = "fetched again" if copy.exists() else "fetched"
     shutil.rmtree(copy, ignore_errors=True)
-    artifact.copy(found.place, copy)
-    verify(copy, query)
-    return _synced(query, copy, "fetched again" if damaged else "fetched")
+    artifact.copy(member.folder, copy)
+    return Member(query=query, folder=copy, found=verify(copy, query), state=state)
 
 
-def _is_intact(folder: Path, query: PinnedQuery) -> bool:
+def _intact(folder: Path, query: PinnedQuery) -> artifact.Artifact | None:
     try:
-        verify(folder, query)
+        return verify(folder, query)
     except RetqError:
-        return False
-    return True
-
-
-def _synced(query: PinnedQuery, folder: Path, state: State) -> Synced:
-    return Synced(
-        name=query.name,
-        version=query.version,
-        origin=str(query.origin),
-        place=folder,
-        state=state,
-    )
+        return None

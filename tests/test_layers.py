@@ -20,6 +20,7 @@ LINES: list[set[str]] = [
         "embedded",
         "errors",
         "grids",
+        "hub",
         "lesions",
         "losses",
         "progress",
@@ -33,7 +34,7 @@ LINES: list[set[str]] = [
         "descent",
         "fit",
         "guided",
-        "hub",
+        "hub.client",
         "manifest",
         "names",
         "record",
@@ -42,7 +43,7 @@ LINES: list[set[str]] = [
         "storage",
         "tiling",
     },
-    {"spec"},
+    {"hub.reading", "hub.writing", "spec"},
     {
         "checkpoint",
         "curve",
@@ -77,10 +78,21 @@ LINES: list[set[str]] = [
         "savepoint",
         "solution",
     },
-    {"figures", "index", "lock", "page", "paper", "plots", "published", "search"},
-    {"registry"},
+    {
+        "figures",
+        "index",
+        "lock",
+        "page",
+        "paper",
+        "plots",
+        "published",
+        "remote",
+        "search",
+    },
+    {"lockcard", "registry"},
     {"cardfile", "datasets", "pinning", "provenance", "query", "tables", "weights"},
     {"backbone", "syncing"},
+    {"composition"},
     {"features", "pipeline"},
     {"evaluation", "overlay", "validation"},
     {"portrait", "report", "scorecard", "segment", "trainingset"},
@@ -169,7 +181,7 @@ def test_the_package_itself_imports_nothing_of_its_own_when_it_is_imported():
     assert run(loaded) == "[]"
 
 
-@pytest.mark.parametrize("module", ["", ".registry", ".artifact", ".schema", ".hub", ".cli.app"])
+@pytest.mark.parametrize("module", ["", ".registry", ".artifact", ".schema", ".remote", ".cli.app"])
 def test_it_starts_without_torch(module):
     script = f"import sys, retq_hub{module}; print('torch' in sys.modules)"
     assert run(script) == "False"
@@ -181,7 +193,7 @@ def test_only_hub_imports_the_hubs_client():
         for name, path in MODULES.items()
         if any(one.split(".")[0] == "huggingface_hub" for one in imported(path))
     }
-    assert users == {"hub"}
+    assert users == {"hub.client", "hub.reading", "hub.writing"}
 
 
 def run(script: str) -> str:
