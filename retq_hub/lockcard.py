@@ -100,7 +100,7 @@ def _dice(manifest: QueryManifest) -> str:
 
 def _origin(pinned: PinnedQuery) -> str:
     origin = pinned.origin
-    return f"`{origin}`" if origin.kind != "registry" else "the registry of retq-hub"
+    return f"`{origin}`" if origin.kind != "registry" else "registry"
 
 
 def _backbone(lock: Lock, backbone: BackboneSpec) -> str:

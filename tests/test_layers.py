@@ -106,6 +106,7 @@ LINES: list[set[str]] = [
         "cli.doctor",
         "cli.evaluate",
         "cli.index",
+        "cli.lock",
         "cli.registry",
         "cli.segment",
         "cli.train",

@@ -20,9 +20,11 @@ _COMMANDS = {
     "index": "index",
     "info": "registry",
     "list": "registry",
+    "lock": "lock",
     "pull": "registry",
     "search": "registry",
     "segment": "segment",
+    "sync": "lock",
     "train": "train",
     "validate": "validate",
 }
