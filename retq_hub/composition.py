@@ -16,6 +16,7 @@ from retq_hub.lock import write as write_lock
 from retq_hub.manifest import QueryManifest
 from retq_hub.pinning import pin
 from retq_hub.progress import Progress, Silent
+from retq_hub.repository import Resolved
 from retq_hub.storage import write_text
 
 __all__ = [
@@ -214,7 +215,7 @@ def _read(path: Path) -> Composition:
     return Composition(lock=read(path), path=path)
 
 
-def _on_hub(found: remote.Resolved) -> Composition:
+def _on_hub(found: Resolved) -> Composition:
     """Get the lock and the card of a repository."""
     described = found.repository.described
     if described and described.commit == found.commit and FILE not in described.files:

@@ -184,7 +184,13 @@ def sync_backbone(pin: PinnedBackbone, *, progress: Progress) -> Synced:
         state = "fetched again"
         found = weights.ensure(spec, progress=progress, again=True)
         check_weights(pin, found.digest)
-    return Synced(name=pin.id, version=None, origin=f"weights {found.digest[:12]}", place=found.path, state=state)
+    return Synced(
+        name=pin.id,
+        version=None,
+        origin=f"weights {found.digest[:12]}",
+        place=found.path,
+        state=state,
+    )
 
 
 def check_weights(pin: PinnedBackbone, digest: str) -> None:

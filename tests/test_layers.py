@@ -44,6 +44,7 @@ LINES: list[set[str]] = [
         "tiling",
     },
     {"hub.reading", "hub.writing", "spec"},
+    {"hub.snapshots", "listing"},
     {
         "checkpoint",
         "curve",
@@ -78,6 +79,7 @@ LINES: list[set[str]] = [
         "savepoint",
         "solution",
     },
+    {"repository"},
     {
         "figures",
         "index",
