@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retq_hub import artifact, cardfile, lockcard, names, remote, schema, syncing
+from retq_hub import artifact, cardfile, lockcard, names, places, remote, schema, syncing
 from retq_hub.errors import BadInputError, Finding, NotFoundError, RetqError, UsageError
 from retq_hub.hub import reading
 from retq_hub.lock import FILE, Lock, read
@@ -24,11 +24,10 @@ __all__ = [
     "card",
     "compose",
     "findings",
-    "holds",
-    "is_path",
     "locate",
     "lock",
     "manifests",
+    "path_of",
 ]
 
 
@@ -145,33 +144,34 @@ def locate(name: str | Path) -> Composition:
         BadInputError: It is of a newer kind, or names folders although it comes from a Hub.
         NetworkError: The Hub did not deliver.
     """
-    path = Path(name).expanduser()
-    if (path / FILE).is_file():
+    path = places.path_of(name)
+    if places.has(path, FILE):
         return _read(path / FILE)
-    looked_up = isinstance(name, str) and not names.is_path(name) and path.suffix != ".lock"
-    if not looked_up or path.exists():
+    is_path = isinstance(name, Path) or names.is_path(name) or path.suffix == ".lock"
+    if places.has(path, ".") and (is_path or not path.is_dir()):
         if path.is_dir():
             raise NotFoundError(f"{path} holds no {FILE}", hint="name a lock, or make one")
         return _read(path)
-    parsed = names.parse(str(name))
-    if parsed.kind != "hub":
+    parsed = None if is_path else names.parse(str(name))
+    if parsed is None or parsed.kind != "hub":
         raise NotFoundError(
-            f"there is no lock {name}", hint="name a file, a folder or ns/name of a Hub"
+            f"there is no lock {name}", hint="name a file, a folder, or ns/name of a Hub"
         )
     return _on_hub(remote.resolve(parsed.text, parsed.pin))
 
 
-def is_path(name: str) -> bool:
-    """Whether a name that may also be a query's is the path of a lock or a composed pipeline."""
-    path = Path(name).expanduser()
-    if name.endswith(".lock"):
-        return path.is_file()
-    return ("/" in name or names.is_path(name)) and holds(path)
+def path_of(name: str) -> Path | None:
+    """Give the lock that a name is the path of, where it might be a query's as well.
 
-
-def holds(folder: Path) -> bool:
-    """Whether a folder is that of a composed pipeline, and of no query."""
-    return (folder / FILE).is_file() and not (folder / artifact.MANIFEST).exists()
+    Args:
+        name: ``my.lock``, or the folder of a composed pipeline; anything else is none.
+    """
+    path = places.path_of(name)
+    if path.suffix == ".lock" and places.has(path, "."):
+        return path
+    if not ("/" in name or names.is_path(name)) or places.has(path, artifact.MANIFEST):
+        return None
+    return path / FILE if places.has(path, FILE) else None
 
 
 def manifests(found: Composition) -> list[QueryManifest]:

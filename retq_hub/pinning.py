@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from retq_hub import artifact, compatibility, names, registry, remote
+from retq_hub import artifact, compatibility, names, places, registry, remote
 from retq_hub.errors import BackboneMismatch, IntegrityError, UsageError
 from retq_hub.lock import Lock, Origin, PinnedBackbone, PinnedQuery, pinned
 from retq_hub.manifest import BackboneRef, Fingerprint
@@ -68,7 +68,7 @@ def _candidate(name: str, base: Path, progress: Progress) -> _Candidate:
 
 def _found(name: str, base: Path, progress: Progress) -> tuple[Path, Origin]:
     """Find a query's folder, and what a lock says of where it is had."""
-    if (folder := registry.folder_of(name)) is not None:
+    if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
         return folder, Origin(kind="folder", path=_below(folder, base).as_posix())
     parsed = names.parse(name)
     if parsed.kind == "registry":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, index, names, schema
+from retq_hub import artifact, index, names, places, schema
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import IntegrityError, NotFoundError, RetqError, UsageError
 from retq_hub.manifest import QueryManifest, from_json
@@ -27,7 +27,6 @@ __all__ = [
     "copy_folder",
     "entries",
     "find",
-    "folder_of",
     "has_weights",
     "is_published",
     "latest",
@@ -103,7 +102,7 @@ def find(name: str) -> Entry:
     everything = entries()
     versions = [one for one in everything if one.record.name == plain]
     if not versions:
-        if _has(Path(plain), artifact.MANIFEST):
+        if places.has(Path(plain), artifact.MANIFEST):
             raise NotFoundError(
                 f"no registry has a query named {plain!r}", hint=f"for the folder, say ./{plain}"
             )
@@ -135,7 +134,7 @@ def locate(name: str) -> Path:
         NotFoundError: There is no such query or folder.
         IntegrityError: The artifact is not the one that the index promises.
     """
-    if (folder := folder_of(name)) is not None:
+    if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
         return folder
     if names.parse(name).kind == "hub":
         raise NotFoundError(
@@ -156,20 +155,6 @@ def locate(name: str) -> Path:
             hint="restore the folder, or `retq index build` if the change is yours",
         )
     return entry.folder
-
-
-def folder_of(name: str) -> Path | None:
-    """Give the folder that a name is the path of; None where the name has to be looked up.
-
-    Raises:
-        NotFoundError: It can only be a path, and there is no such folder.
-    """
-    if not (names.is_path(name) or ("/" in name and _has(Path(name), artifact.MANIFEST))):
-        return None
-    folder = _place(name)
-    if not _has(folder, "."):
-        raise NotFoundError(f"there is no folder {folder}", hint="check the path")
-    return folder
 
 
 def is_published(folder: Path) -> bool:
@@ -228,7 +213,7 @@ def backbone_spec(name: str) -> BackboneSpec:
         ManifestError: The spec breaks its schema.
     """
     if "/" in name and name.endswith(".json"):
-        return _spec(_place(name))
+        return _spec(places.path_of(name))
     specs = backbone_specs()
     if name not in specs:
         near = difflib.get_close_matches(name, specs, n=3)
@@ -259,22 +244,6 @@ def _same(folder: Path, manifest: QueryManifest) -> bool:
     try:
         return artifact.read(folder).manifest == manifest and (folder / artifact.CARD).is_file()
     except RetqError:
-        return False
-
-
-def _place(name: str) -> Path:
-    """Give the path that a user wrote, ``~`` expanded."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError as error:
-        raise NotFoundError(f"there is no home folder for {name}", hint="check the path") from error
-
-
-def _has(folder: Path, member: str) -> bool:
-    """Whether a folder that a user named has a member; a path that cannot be has none."""
-    try:
-        return (folder / member).exists()
-    except (OSError, ValueError):
         return False
 
 

@@ -43,7 +43,7 @@ LINES: list[set[str]] = [
         "storage",
         "tiling",
     },
-    {"hub.reading", "hub.writing", "spec"},
+    {"hub.reading", "hub.writing", "places", "spec"},
     {"hub.snapshots", "listing"},
     {
         "checkpoint",
