@@ -4,7 +4,6 @@ The client names what it caches by the digest that the Hub gave. So a file can b
 time, without a network.
 """
 
-import hashlib
 import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -113,12 +112,12 @@ def _verify(repo: str, commit: str, name: str, path: Path) -> None:
     expected = path.resolve().name
     if not _DIGEST.fullmatch(expected):
         return
-    actual = _hub_digest(path, like=expected)
+    actual = reading.digest_of(path.read_bytes(), like=expected)
     if actual == expected:
         return
     again = _again(repo, commit, name)
     if again is not None:
-        actual = _hub_digest(again, like=expected)
+        actual = reading.digest_of(again.read_bytes(), like=expected)
         if actual == expected:
             return
         again.resolve().unlink(missing_ok=True)
@@ -138,11 +137,3 @@ def _again(repo: str, commit: str, name: str) -> Path | None:
         return reading.download(repo, revision=commit, filename=name, force=True)
     except NetworkError:
         return None
-
-
-def _hub_digest(path: Path, *, like: str) -> str:
-    """Hash a file as the Hub does: git's SHA-1, for large files SHA-256."""
-    data = path.read_bytes()
-    if len(like) == 64:
-        return hashlib.sha256(data).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
