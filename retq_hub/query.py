@@ -9,6 +9,7 @@ from retq_hub import artifact, registry
 from retq_hub.artifact import Artifact
 from retq_hub.grids import logit_map
 from retq_hub.manifest import QueryManifest
+from retq_hub.picture import read_picture
 
 __all__ = ["Query"]
 
@@ -19,6 +20,7 @@ class Query:
     Args:
         found: The artifact it was read from.
         card: The model card's text.
+        picture: The JPEG beside it; None: there is none.
 
     Attributes:
         manifest: The content of its ``retq.json``.
@@ -26,9 +28,10 @@ class Query:
         bias: (C,) float32.
     """
 
-    def __init__(self, found: Artifact, *, card: str) -> None:
+    def __init__(self, found: Artifact, *, card: str, picture: bytes | None = None) -> None:
         self._artifact = found
         self._card = card
+        self._picture = picture
         self.manifest: QueryManifest = found.manifest
         self.vector: Tensor = torch.from_numpy(found.vector.copy())
         self.bias: Tensor = torch.from_numpy(found.bias.copy())
@@ -48,7 +51,11 @@ class Query:
         folder = name if isinstance(name, Path) else registry.locate(name)
         found = artifact.read(folder)
         card = folder / artifact.CARD
-        return cls(found, card=card.read_text(encoding="utf-8") if card.is_file() else "")
+        return cls(
+            found,
+            card=card.read_text(encoding="utf-8") if card.is_file() else "",
+            picture=read_picture(folder),
+        )
 
     def __call__(self, *blocks: Tensor) -> Tensor:
         """Apply the query.
@@ -78,5 +85,6 @@ class Query:
             bias=self._artifact.bias,
             golden=self._artifact.golden,
             card=self._card,
+            picture=self._picture,
         )
         return Path(folder)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, index, names, schema
+from retq_hub import artifact, index, names, places, schema
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import IntegrityError, NotFoundError, RetqError, UsageError
 from retq_hub.manifest import QueryManifest, from_json
@@ -24,6 +24,7 @@ __all__ = [
     "Entry",
     "backbone_spec",
     "backbone_specs",
+    "copy_folder",
     "entries",
     "find",
     "has_weights",
@@ -101,7 +102,7 @@ def find(name: str) -> Entry:
     everything = entries()
     versions = [one for one in everything if one.record.name == plain]
     if not versions:
-        if _has(Path(plain), artifact.MANIFEST):
+        if places.has(Path(plain), artifact.MANIFEST):
             raise NotFoundError(
                 f"no registry has a query named {plain!r}", hint=f"for the folder, say ./{plain}"
             )
@@ -133,10 +134,7 @@ def locate(name: str) -> Path:
         NotFoundError: There is no such query or folder.
         IntegrityError: The artifact is not the one that the index promises.
     """
-    if names.is_path(name) or ("/" in name and _has(Path(name), artifact.MANIFEST)):
-        folder = _place(name)
-        if not _has(folder, "."):
-            raise NotFoundError(f"there is no folder {folder}", hint="check the path")
+    if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
         return folder
     if names.parse(name).kind == "hub":
         raise NotFoundError(
@@ -183,15 +181,18 @@ def pull(name: str, *, into: Path | None = None) -> Path:
     source = locate(name)
     manifest = artifact.read(source).manifest
     if into is None:
-        goal = (
-            cache_dir() / "queries" / manifest.name / f"{manifest.version}-{manifest.digest[:12]}"
-        )
+        goal = copy_folder(manifest.name, manifest.version, manifest.digest)
     else:
         goal = into / manifest.name
     if goal.exists() and _same(goal, manifest):
         return goal
     artifact.copy(source, goal)
     return goal
+
+
+def copy_folder(name: str, version: str, digest: str) -> Path:
+    """Give the folder of the cache in which a query's copy belongs."""
+    return cache_dir() / "queries" / name / f"{version}-{digest[:12]}"
 
 
 def backbone_specs() -> dict[str, BackboneSpec]:
@@ -212,7 +213,7 @@ def backbone_spec(name: str) -> BackboneSpec:
         ManifestError: The spec breaks its schema.
     """
     if "/" in name and name.endswith(".json"):
-        return _spec(_place(name))
+        return _spec(places.path_of(name))
     specs = backbone_specs()
     if name not in specs:
         near = difflib.get_close_matches(name, specs, n=3)
@@ -243,22 +244,6 @@ def _same(folder: Path, manifest: QueryManifest) -> bool:
     try:
         return artifact.read(folder).manifest == manifest and (folder / artifact.CARD).is_file()
     except RetqError:
-        return False
-
-
-def _place(name: str) -> Path:
-    """Give the path that a user wrote, ``~`` expanded."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError as error:
-        raise NotFoundError(f"there is no home folder for {name}", hint="check the path") from error
-
-
-def _has(folder: Path, member: str) -> bool:
-    """Whether a folder that a user named has a member; a path that cannot be has none."""
-    try:
-        return (folder / member).exists()
-    except (OSError, ValueError):
         return False
 
 

@@ -1,95 +1,21 @@
-"""Queries on a Hub: which commit a name means, and verified files of it. No torch here.
+"""Queries on a Hub: resolved to a commit, fetched, verified; found by what they say of themselves.
 
-A version is a tag ``v1.2.0``; ``yanked.json`` on the main branch says which are withdrawn, and why.
-Without a network, versions and commits that lie in the client's cache are found.
+No torch here, and no request where the client's cache has what a commit holds.
 """
 
-import hashlib
-import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, names, schema
-from retq_hub.errors import (
-    DigestMismatch,
-    IntegrityError,
-    NetworkError,
-    NotFoundError,
-    Unreachable,
-    UsageError,
-)
-from retq_hub.hub import reading
-from retq_hub.hub.client import endpoint, is_offline
+from retq_hub import artifact
+from retq_hub.errors import IntegrityError
+from retq_hub.hub import reading, snapshots
+from retq_hub.hub.reading import Described
+from retq_hub.listing import Listing, search
 from retq_hub.manifest import QueryManifest
+from retq_hub.repository import OPTIONAL_FILES, REQUIRED_FILES, Resolved, choose, look
 
-__all__ = [
-    "OPTIONAL_FILES",
-    "REQUIRED_FILES",
-    "YANKED",
-    "Located",
-    "Repository",
-    "Resolved",
-    "choose",
-    "fetch",
-    "locate",
-    "look",
-    "manifest",
-    "resolve",
-]
-
-REQUIRED_FILES = (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN, artifact.CARD)
-OPTIONAL_FILES = ("overlay.jpg", "CHANGELOG.md")
-YANKED = "yanked.json"
-
-MAX_FILE_BYTES = 256 * 2**20
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_PREFIX = re.compile(r"[0-9a-f]{7,40}")
-_PULL = re.compile(r"refs/pr/\d+")
-_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Repository:
-    """What is known of a repository.
-
-    Attributes:
-        main: Commit of the main branch; None if the cache does not know it.
-        versions: Their commits, the oldest first.
-        branches: Their commits.
-        yanked: Withdrawn versions, with the reason.
-        described: The main branch, as the Hub describes it; None without a network.
-        notes: What the user should know, a line each.
-    """
-
-    repo: str
-    main: str | None
-    versions: dict[str, str]
-    branches: dict[str, str]
-    yanked: dict[str, str]
-    described: reading.Described | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resolved:
-    """The commit that a name means.
-
-    Attributes:
-        version: The published version that it is; None if it is none.
-        yanked: Why it was withdrawn; None if it was not.
-        repository: What else the repository holds.
-        notes: What the user should know, a line each.
-    """
-
-    repo: str
-    commit: str
-    version: str | None
-    yanked: str | None
-    repository: Repository
-    notes: tuple[str, ...] = ()
+__all__ = ["Listing", "Located", "fetch", "locate", "manifest", "resolve", "search"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,24 +36,6 @@ class Located:
     notes: tuple[str, ...] = ()
 
 
-def look(repo: str) -> Repository:
-    """Ask what a repository holds; without a network, what the cache holds of it.
-
-    Raises:
-        NotFoundError: There is no such repository, or nothing of it in the cache.
-        NetworkError: The Hub refused.
-        IntegrityError: What it says of itself makes no sense.
-    """
-    if is_offline():
-        return _cached(repo, "HF_HUB_OFFLINE is set")
-    try:
-        return _asked(repo)
-    except Unreachable as error:
-        if not reading.cached_commits(repo):
-            raise
-        return _cached(repo, error.found)
-
-
 def resolve(repo: str, pin: str | None) -> Resolved:
     """Find the commit that ``repo@pin`` means.
 
@@ -142,23 +50,6 @@ def resolve(repo: str, pin: str | None) -> Resolved:
         NetworkError: The Hub did not deliver, or refused.
     """
     return choose(look(repo), pin)
-
-
-def choose(repository: Repository, pin: str | None) -> Resolved:
-    """Find the commit that a pin means in a repository; see `resolve`."""
-    version = names.version_of(pin) if pin else _newest(repository)
-    if version:
-        commit = repository.versions.get(version) or repository.branches.get(pin or "")
-    elif pin:
-        commit = repository.branches.get(pin) or _commit(repository, pin)
-    else:
-        commit = repository.main
-    if commit is None:
-        have = ", ".join(repository.versions) or "no versions"
-        raise NotFoundError(
-            f"{repository.repo} has no {pin or 'main branch'}", hint=f"it has {have}"
-        )
-    return _resolved(repository, commit, pin)
 
 
 def fetch(repo: str, commit: str, files: Sequence[str] | None = None) -> Path:
@@ -223,210 +114,13 @@ def locate(repo: str, pin: str | None) -> Located:
     )
 
 
-def _asked(repo: str) -> Repository:
-    with ThreadPoolExecutor(2) as pool:
-        asked = pool.submit(reading.refs, repo)
-        described = reading.describe(repo)
-        refs = asked.result()
-    path = None
-    if YANKED in described.files:
-        path = reading.download(repo, revision=described.commit, filename=YANKED)
-    return Repository(
-        repo=repo,
-        main=described.commit,
-        versions=_versions(refs.tags),
-        branches={**refs.tags, **refs.branches},
-        yanked=_yanked(path),
+def _fetch(
+    repo: str, commit: str, files: Sequence[str] | None, *, described: Described | None
+) -> Path:
+    return snapshots.fetch(
+        repo,
+        commit,
+        REQUIRED_FILES if files is None else files,
+        optional=OPTIONAL_FILES if files is None else (),
         described=described,
     )
-
-
-def _cached(repo: str, reason: str) -> Repository:
-    """Tell from the client's cache what it holds of a repository."""
-    refs = reading.cached_refs(repo)
-    versions = _versions(refs)
-    for commit in reading.cached_commits(repo):
-        folder = reading.snapshot_folder(repo, commit)
-        if all((folder / name).is_file() for name in REQUIRED_FILES):
-            versions.setdefault(artifact.read_manifest(folder).version, commit)
-    if not versions and not refs and not reading.cached_commits(repo):
-        raise Unreachable(
-            f"{repo} is not in the local cache, and {reason}",
-            hint="pull it while there is a network",
-        )
-    yanks = [reading.snapshot_folder(repo, one) / YANKED for one in reading.cached_commits(repo)]
-    known = sorted((one for one in yanks if one.is_file()), key=lambda one: one.lstat().st_mtime)
-    return Repository(
-        repo=repo,
-        main=refs.get("main"),
-        versions=_in_order(versions),
-        branches=refs,
-        yanked=_yanked(known[-1] if known else None),
-        notes=(f"{repo}: taken from the local cache, for {reason}",),
-    )
-
-
-def _versions(tags: dict[str, str]) -> dict[str, str]:
-    found = {}
-    for tag, commit in tags.items():
-        version = names.version_of(tag)
-        if version and tag.startswith("v"):
-            found[version] = commit
-    return _in_order(found)
-
-
-def _in_order(versions: dict[str, str]) -> dict[str, str]:
-    return dict(sorted(versions.items(), key=lambda item: names.order(item[0])))
-
-
-def _yanked(path: Path | None) -> dict[str, str]:
-    """Read which versions are withdrawn."""
-    if path is None:
-        return {}
-    document = schema.read_json(path)
-    if not isinstance(document, dict):
-        raise IntegrityError(f"{path} must say for each yanked version why")
-    return {str(version): str(reason) for version, reason in document.items()}
-
-
-def _newest(repository: Repository) -> str | None:
-    if not repository.versions:
-        return None
-    kept = [one for one in repository.versions if one not in repository.yanked]
-    if not kept:
-        raise NotFoundError(
-            f"all versions of {repository.repo} are yanked", hint="pin one with @version"
-        )
-    return next((one for one in reversed(kept) if "-" not in one), kept[-1])
-
-
-def _commit(repository: Repository, pin: str) -> str | None:
-    """Find the commit of a pull request, or the one that begins with some digits."""
-    if _PULL.fullmatch(pin) and repository.described:
-        return reading.describe(repository.repo, pin).commit
-    if not _PREFIX.fullmatch(pin):
-        return None
-    if _COMMIT.fullmatch(pin):
-        return pin
-    known = {*repository.versions.values(), *repository.branches.values()}
-    if not repository.described:
-        known |= {*reading.cached_commits(repository.repo)}
-    elif not any(one.startswith(pin) for one in known):
-        known |= {*reading.commits(repository.repo)}
-    found = sorted(one for one in known if one.startswith(pin))
-    if len(found) > 1:
-        raise UsageError(f"{len(found)} commits begin with {pin}", hint="give more digits")
-    return found[0] if found else None
-
-
-def _resolved(repository: Repository, commit: str, pin: str | None) -> Resolved:
-    if not _COMMIT.fullmatch(commit):
-        raise IntegrityError(
-            f"{endpoint()} gives {commit!r} as a commit of {repository.repo}",
-            hint="check HF_ENDPOINT",
-        )
-    version = names.version_of(pin or "") or next(
-        (one for one, its in reversed(repository.versions.items()) if its == commit), None
-    )
-    yanked = repository.yanked.get(version) if version else None
-    notes = list(repository.notes)
-    if pin is None and not repository.versions:
-        notes.append(f"{repository.repo} has no version yet: this is its main branch")
-    if yanked is not None:
-        notes.append(f"{repository.repo} {version} is yanked: {yanked}")
-    return Resolved(
-        repo=repository.repo,
-        commit=commit,
-        version=version if repository.versions.get(version or "") == commit else None,
-        yanked=yanked,
-        repository=replace(repository, notes=()),
-        notes=tuple(notes),
-    )
-
-
-def _fetch(
-    repo: str, commit: str, files: Sequence[str] | None, *, described: reading.Described | None
-) -> Path:
-    wanted = REQUIRED_FILES if files is None else tuple(files)
-    missing = [name for name in wanted if not reading.cached(repo, commit, name)]
-    if files is None:
-        missing += [
-            name
-            for name in OPTIONAL_FILES
-            if not (reading.cached(repo, commit, name) or reading.is_absent(repo, commit, name))
-        ]
-    if missing and not (is_offline() and set(missing) <= {*OPTIONAL_FILES}):
-        _download(repo, commit, missing, described)
-    for name in (*wanted, *(OPTIONAL_FILES if files is None else ())):
-        if path := reading.cached(repo, commit, name):
-            _verify(repo, commit, name, path)
-    return reading.snapshot_folder(repo, commit)
-
-
-def _download(
-    repo: str, commit: str, missing: Sequence[str], described: reading.Described | None
-) -> None:
-    """Get files side by side; one that may be absent may be absent."""
-    if described is None or described.commit != commit:
-        described = reading.describe(repo, commit)
-    for name in missing:
-        _check_listed(described, name)
-
-    def get(name: str) -> None:
-        try:
-            path = reading.download(repo, revision=commit, filename=name)
-        except NotFoundError:
-            if name not in OPTIONAL_FILES:
-                raise
-            return
-        if path != reading.snapshot_folder(repo, commit) / name:
-            raise IntegrityError(f"{endpoint()} gave {name} of another commit than {commit}")
-
-    with ThreadPoolExecutor(len(missing)) as pool:
-        list(pool.map(get, missing))
-
-
-def _check_listed(described: reading.Described, name: str) -> None:
-    stated = described.files.get(name)
-    if stated is None and name not in OPTIONAL_FILES:
-        raise NotFoundError(
-            f"{described.repo} is no query at commit {described.commit[:12]}: it has no {name}",
-            hint="check the name and the version",
-        )
-    if stated and stated.size > MAX_FILE_BYTES:
-        raise IntegrityError(
-            f"{name} of {described.repo} has {stated.size} bytes, a query's file has at most "
-            f"{MAX_FILE_BYTES}",
-            hint="this is no query",
-        )
-
-
-def _verify(repo: str, commit: str, name: str, path: Path) -> None:
-    """Compare a file with the digest that the Hub gave; the client's cache is named by it."""
-    expected = path.resolve().name
-    if not _DIGEST.fullmatch(expected) or _hub_digest(path, expected) == expected:
-        return
-    actual = _hub_digest(path, expected)
-    try:
-        path = reading.download(repo, revision=commit, filename=name, force=True)
-        actual = _hub_digest(path, expected)
-        if actual == expected:
-            return
-        path.resolve().unlink()
-        path.unlink()
-    except NetworkError:
-        pass
-    raise DigestMismatch(
-        f"{name} of {repo} at commit {commit[:12]}",
-        expected=expected,
-        actual=actual,
-        hint="it was damaged on the way or on the disk: try again",
-    )
-
-
-def _hub_digest(path: Path, like: str) -> str:
-    """Hash a file as the Hub does: git's SHA-1, for large files SHA-256."""
-    data = path.read_bytes()
-    if len(like) == 64:
-        return hashlib.sha256(data).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

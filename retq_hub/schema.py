@@ -14,6 +14,7 @@ __all__ = [
     "BACKBONE",
     "EVALUATION",
     "INDEX",
+    "LOCK",
     "QUERY",
     "check",
     "check_members",
@@ -25,6 +26,7 @@ QUERY = "query-1"
 BACKBONE = "backbone-1"
 INDEX = "index-1"
 EVALUATION = "evaluation-1"
+LOCK = "lock-1"
 
 _MAX_JSON_BYTES = 64 * 2**20
 

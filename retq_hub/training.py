@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import retq_hub
-from retq_hub import artifact, card, schema
+from retq_hub import artifact, card, cardfile, schema
 from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.chart import draw
@@ -18,6 +18,7 @@ from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
 from retq_hub.grids import logit_map, pick
 from retq_hub.manifest import Licence, QueryManifest, Training
+from retq_hub.presentation import present
 from retq_hub.progress import Progress, Silent
 from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
@@ -134,14 +135,17 @@ def train(
         files={},
     )
     progress.note(_licences(manifest, backbone))
+    text = cardfile.compose(output, manifest, backbone.spec)
+    cardfile.lay_aside(output)
     written = artifact.write(
         output,
         manifest=manifest,
         vector=solution.vector.numpy(),
         bias=solution.bias.numpy(),
         golden=golden,
-        card=card.render(manifest, backbone.spec),
+        card=text,
     )
+    present([output], backbone=backbone, progress=progress)
     solution.curve.write(output / "training.csv")
     write_text(output / "training.svg", draw(solution.curve, title=f"Training of {name}"))
     return Trained(folder=output, manifest=written, curve=solution.curve)

@@ -13,15 +13,18 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "backbones": "backbones",
+    "card": "card",
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",
     "index": "index",
     "info": "registry",
     "list": "registry",
+    "lock": "lock",
     "pull": "registry",
     "search": "registry",
     "segment": "segment",
+    "sync": "lock",
     "train": "train",
     "validate": "validate",
 }

@@ -2,3 +2,5 @@
 
 It knows repositories, commits and files; what a query is, the modules above know.
 """
+
+__all__: list[str] = []

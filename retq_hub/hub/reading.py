@@ -1,11 +1,13 @@
 """What is read from a Hub: commits, tags, files and listings; files into the client's own cache."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from retq_hub.digest import bytes_digest
 from retq_hub.hub.client import PATIENCE_S, ask, cache_folder, endpoint, hub_api, is_offline
 from retq_hub.storage import write_text
 
@@ -18,6 +20,7 @@ __all__ = [
     "cached_refs",
     "commits",
     "describe",
+    "digest_of",
     "download",
     "is_absent",
     "models",
@@ -173,6 +176,18 @@ def download(
         ),
         patience_s=patience_s,
     )
+
+
+def digest_of(data: bytes, *, like: str) -> str:
+    """Hash a file's bytes as the Hub does: git's SHA-1, for large files SHA-256.
+
+    Args:
+        data: The bytes.
+        like: A digest of the Hub's; its length says which it is.
+    """
+    if len(like) == 64:
+        return bytes_digest(data)
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def snapshot_folder(repo: str, commit: str) -> Path:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from retq_hub.errors import NetworkError, RetqError
-from retq_hub.hub.client import ask, endpoint, hub_api
+from retq_hub.hub.client import ask, hub_api
 
-__all__ = ["Committed", "commit", "create", "tag", "user"]
+__all__ = ["Committed", "check_login", "commit", "create", "tag"]
 
-_STALE = frozenset({409, 412})
+_CONFLICT, _STALE = 409, 412
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +25,16 @@ class Committed:
     pull_request: str | None
 
 
-def user() -> str:
-    """Ask as whom the login speaks.
+def check_login() -> None:
+    """Refuse to write without a login; whether it is any good, the Hub will say.
 
     Raises:
-        NetworkError: There is no login, or the Hub does not accept it.
+        NetworkError: There is none.
     """
     from huggingface_hub import get_token
 
     if not get_token():
-        raise NetworkError("you are not logged in", hint="`hf auth login`, or set HF_TOKEN")
-    return str(ask("your login", lambda: hub_api().whoami())["name"])
+        raise NetworkError("you are not logged in to the Hub", hint="`hf auth login`, or HF_TOKEN")
 
 
 def create(repo: str, *, private: bool) -> None:
@@ -71,7 +70,6 @@ def commit(
         NotFoundError: There is no such repository.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-    from huggingface_hub.errors import HfHubHTTPError
 
     def send() -> Any:  # noqa: ANN401 - the client's class has no types
         operations: list[Any] = [CommitOperationAdd(path, data) for path, data in added.items()]
@@ -88,8 +86,7 @@ def commit(
     try:
         done = ask(repo, send)
     except RetqError as error:
-        cause = error.__cause__
-        if isinstance(cause, HfHubHTTPError) and cause.response.status_code in _STALE:
+        if _status(error) in (_CONFLICT, _STALE):
             raise NetworkError(
                 f"somebody else pushed to {repo} meanwhile",
                 hint="look at what is there now, then push again",
@@ -98,18 +95,27 @@ def commit(
     return Committed(commit=done.oid, pull_request=done.pr_url)
 
 
-def tag(repo: str, name: str, *, commit: str) -> None:
-    """Tag a commit.
+def tag(repo: str, name: str, *, commit: str) -> bool:
+    """Tag a commit; a tag that is there already stays where it is.
+
+    Returns:
+        Whether it was set now.
 
     Raises:
-        NetworkError: The tag is there already; the Hub did not deliver, or refused.
+        NetworkError: The Hub did not deliver, or refused.
     """
-    ask(
-        f"{repo}@{name}",
-        lambda: hub_api().create_tag(repo, tag=name, revision=commit, exist_ok=False),
-    )
+    try:
+        ask(f"{repo}@{name}", lambda: hub_api().create_tag(repo, tag=name, revision=commit))
+    except NetworkError as error:
+        if _status(error) == _CONFLICT:
+            return False
+        raise
+    return True
 
 
-def page(repo: str) -> str:
-    """Give the address at which people look at a repository."""
-    return f"{endpoint()}/{repo}"
+def _status(error: RetqError) -> int | None:
+    """Give the status with which the Hub refused."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    cause = error.__cause__
+    return cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
