@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retq_hub.hub import reading
+from retq_hub.hub.client import PATIENCE_S
 from retq_hub.hub.reading import Described
 
 __all__ = ["Listing", "search"]
@@ -51,6 +52,7 @@ def search(
     dataset: str | None = None,
     licence: str | None = None,
     limit: int,
+    patience_s: float = PATIENCE_S,
 ) -> list[Listing]:
     """Find queries on the Hub.
 
@@ -61,6 +63,7 @@ def search(
         dataset: On which it was made or measured.
         licence: An SPDX identifier.
         limit: At most so many.
+        patience_s: For how long another request may begin.
 
     Raises:
         NetworkError: The Hub did not deliver.
@@ -71,7 +74,10 @@ def search(
     filters += [f"license:{licence.lower()}"] if licence else []
     wanted = [word.lower() for word in words]
     scanned = _SCANNED if wanted or dataset else limit
-    found = (_listing(one) for one in reading.models(filters=filters, limit=scanned))
+    found = (
+        _listing(one)
+        for one in reading.models(filters=filters, limit=scanned, patience_s=patience_s)
+    )
     kept = [
         one
         for one in found

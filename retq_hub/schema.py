@@ -15,7 +15,9 @@ __all__ = [
     "EVALUATION",
     "INDEX",
     "LOCK",
+    "NOTICES",
     "QUERY",
+    "RECORD",
     "check",
     "check_members",
     "findings",
@@ -25,6 +27,8 @@ __all__ = [
 QUERY = "query-1"
 BACKBONE = "backbone-1"
 INDEX = "index-1"
+NOTICES = "notices-1"
+RECORD = "record-1"
 EVALUATION = "evaluation-1"
 LOCK = "lock-1"
 

@@ -37,7 +37,7 @@ PATIENCE_S = 30.0
 _LONGEST_PAUSE_S = 30.0
 _WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_READ_S, _WRITE_S = 10.0, 60.0
+_CONNECT_S, _READ_S, _WRITE_S = 5.0, 10.0, 60.0
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -161,8 +161,9 @@ def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
         raise _Busy("it took too long", None)
     limit_s = _READ_S if request.method in ("GET", "HEAD") else _WRITE_S
     limits = request.extensions.get("timeout", {})
+    wanted = {"connect": _CONNECT_S, "read": limit_s, "write": limit_s, "pool": limit_s}
     request.extensions["timeout"] = {
-        kind: limits.get(kind) or limit_s for kind in ("connect", "read", "write", "pool")
+        kind: limits.get(kind) or wanted_s for kind, wanted_s in wanted.items()
     }
 
 
