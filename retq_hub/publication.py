@@ -242,8 +242,6 @@ def _published_version(manifest: QueryManifest, there: Repository | None) -> Que
     """
     if there is None or there.described is None:
         return None
-    if manifest.version in there.versions:
-        return _manifest_at(there.repo, there.versions[manifest.version])
     holds = {*there.described.files}
     if artifact.MANIFEST in holds:
         name = _manifest_at(there.repo, there.described.commit).name
@@ -252,7 +250,9 @@ def _published_version(manifest: QueryManifest, there: Repository | None) -> Que
                 f"{there.repo} holds the query {name}, not {manifest.name}",
                 hint="one repository holds one query: name another one",
             )
-    elif holds - _PLAIN:
+    if manifest.version in there.versions:
+        return _manifest_at(there.repo, there.versions[manifest.version])
+    if artifact.MANIFEST not in holds and holds - _PLAIN:
         some = ", ".join(sorted(holds - _PLAIN)[:3])
         raise UsageError(
             f"{there.repo} holds something else than a query: {some}", hint="name another one"

@@ -11,6 +11,7 @@ from pathlib import Path
 from retq_hub import artifact, catalogue, index, names, places, remote, schema, site, sources, stock
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import DigestMismatch, IntegrityError, NotFoundError, RetqError
+from retq_hub.hub.client import cache_folder
 from retq_hub.manifest import QueryManifest, from_json
 from retq_hub.progress import Progress, tell
 from retq_hub.record import Record
@@ -23,6 +24,7 @@ __all__ = [
     "backbone_specs",
     "copy_folder",
     "has_weights",
+    "hub_name",
     "is_published",
     "locate",
     "pull",
@@ -49,8 +51,8 @@ def locate(name: str, *, progress: Progress | None = None) -> Path:
     """
     if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
         return folder
-    if names.parse(name).kind == "hub":
-        return _from_hub(name, progress)
+    if hub := hub_name(name):
+        return _from_hub(hub, progress)
     entry = stock.find(name, progress=progress)
     record = entry.record
     if record.yanked:
@@ -63,9 +65,25 @@ def locate(name: str, *, progress: Progress | None = None) -> Path:
     return folder
 
 
+def hub_name(name: str) -> names.Name | None:
+    """Give the repository on a Hub that a name stands for; None if it is no such name.
+
+    Raises:
+        UsageError: This can be no name.
+        NotFoundError: It can only be a path, and there is no such folder.
+    """
+    if places.folder_with(name, artifact.MANIFEST) is not None:
+        return None
+    parsed = names.parse(name)
+    return parsed if parsed.kind == "hub" else None
+
+
 def is_published(folder: Path) -> bool:
-    """Whether a folder is an artifact that a registry lists: such a one never changes."""
+    """Whether a folder is an artifact that a registry or a Hub gave: such a one never changes."""
     place = folder.resolve()
+    caches = (cache_folder(), cache_dir() / "registries")
+    if any(place.is_relative_to(one.resolve()) for one in caches):
+        return True
     roots = [one for one in sources.folders() if place.is_relative_to(one.resolve())]
     return any(
         one.path is not None and (root / one.path).resolve() == place
@@ -92,7 +110,7 @@ def pull(name: str, *, into: Path | None = None, progress: Progress | None = Non
         StorageError: The place cannot be written.
     """
     source = locate(name, progress=progress)
-    if into is None and not names.is_path(name) and names.parse(name).kind == "hub":
+    if into is None and hub_name(name):
         return source
     manifest = artifact.read(source).manifest
     if into is None:
@@ -149,13 +167,12 @@ def weights_folder(spec: BackboneSpec) -> Path:
     return cache_dir() / "weights" / spec.id
 
 
-def _from_hub(name: str, progress: Progress | None) -> Path:
-    parsed = names.parse(name)
+def _from_hub(name: names.Name, progress: Progress | None) -> Path:
     try:
-        found = remote.locate(parsed.text, parsed.pin)
+        found = remote.locate(name.text, name.pin)
     except NotFoundError as error:
-        if "/" in name and places.has(Path(name), "."):
-            raise NotFoundError(error.found, hint=f"for the folder, say ./{name}") from error
+        if places.has(Path(name.text), "."):
+            raise NotFoundError(error.found, hint=f"for the folder, say ./{name.text}") from error
         raise
     for line in found.notes:
         tell(progress, line)
