@@ -24,6 +24,7 @@ _COMMANDS = {
     "pull": "registry",
     "search": "registry",
     "segment": "segment",
+    "serve": "serve",
     "sync": "lock",
     "train": "train",
     "validate": "validate",
