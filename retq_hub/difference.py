@@ -69,7 +69,8 @@ def _members(old: QueryManifest, new: QueryManifest) -> Iterator[str]:
         elif path not in before:
             yield f"{path} added: {_short(after[path])}"
         elif before[path] != after[path]:
-            yield f"{path} {_short(before[path])} -> {_short(after[path])}"
+            was, now = _apart(before[path], after[path])
+            yield f"{path} {was} -> {now}"
 
 
 def _own(manifest: QueryManifest) -> dict[str, Any]:
@@ -89,6 +90,17 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:  # noqa: ANN401 - any J
     for key, one in parts.items():
         found |= _flat(one, f"{path}/{key}" if path else key)
     return found
+
+
+def _apart(old: Any, new: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON values
+    """Shorten two values so that what differs is seen: long texts begin where they part."""
+    if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _SHOWN:
+        pairs = enumerate(zip(old, new, strict=False))
+        same = next((place for place, (a, b) in pairs if a != b), min(len(old), len(new)))
+        start = old.rfind(" ", 0, same) + 1
+        if start > 0:
+            return _short(f"...{old[start:]}"), _short(f"...{new[start:]}")
+    return _short(old), _short(new)
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -176,18 +176,18 @@ class Pipeline:
         """Load queries and the backbone that they were made for.
 
         Args:
-            queries: Names, folders or queries.
+            queries: Names, folders, repositories on the Hub, or queries.
             backbone: Its id; that of the first query if not given.
             allow_mismatch: Apply queries that were made for another backbone.
             embed: Also give each image's embedding.
-            progress: Where to report a download of the backbone.
+            progress: Where to report a download of the backbone, and what is to be said of queries.
 
         Raises:
             UsageError: There is no query, or two have one name.
             NotFoundError: There is no such query or backbone.
             BackboneMismatch: A query was made for another backbone.
         """
-        loaded = _loaded(queries)
+        loaded = _loaded(queries, progress=progress)
         if not loaded:
             raise UsageError("a pipeline needs at least one query", hint="`retq list` shows them")
         if not isinstance(backbone, Backbone):
@@ -208,9 +208,8 @@ class Pipeline:
 
         Raises:
             NotFoundError: There is no such lock, or a member is no longer where it says.
-            ManifestError: The lock breaks its schema.
-            IntegrityError: A query, the weights or the preprocessing are not the pinned ones; both
-                digests are named.
+            BadInputError: The lock breaks its schema.
+            IntegrityError: Something is not what is pinned; both digests are named.
             NetworkError: What is missing cannot be fetched.
         """
         found = composition.locate(lock)
@@ -291,29 +290,32 @@ class Pipeline:
 def _exactly(pinned: PinnedQuery, base: Path) -> Query:
     """Load a query of a lock."""
     query = Query.from_pretrained(syncing.find(pinned, base).folder)
-    if query.manifest.digest != pinned.digest:
-        raise DigestMismatch(
-            f"{pinned.name}, changed meanwhile",
-            expected=pinned.digest,
-            actual=query.manifest.digest,
-        )
+    if (actual := query.manifest.digest) != pinned.digest:
+        what = f"{pinned.name}, changed meanwhile,"
+        raise DigestMismatch(what, expected=pinned.digest, actual=actual, hint="try again")
     return query
 
 
 def _loaded(
-    queries: Iterable[str | Path | Query], *, names: Iterable[str] = ()
+    queries: Iterable[str | Path | Query],
+    *,
+    names: Iterable[str] = (),
+    progress: Progress | None = None,
 ) -> dict[str, Query]:
     """Load queries and name them: as the user named them, folders by the manifest's name."""
     queries = [queries] if isinstance(queries, str | Path | Query) else queries
     given = list(names)
     found: dict[str, Query] = {}
     for number, one in enumerate(queries):
-        query = one if isinstance(one, Query) else Query.from_pretrained(one)
+        query = one if isinstance(one, Query) else Query.from_pretrained(one, progress=progress)
         plain = isinstance(one, str) and "/" not in one and not one.startswith(".")
         name = str(one).partition("@")[0] if plain else query.manifest.name
         name = given[number] if number < len(given) else name
         if name in found:
-            raise UsageError(f"two queries are named {name!r}", hint="leave one of them out")
+            raise UsageError(
+                f"two queries are named {name!r}",
+                hint="leave one out, or give Pipeline(queries={...}) names of your own",
+            )
         found[name] = query
     return found
 

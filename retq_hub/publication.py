@@ -210,9 +210,16 @@ def _published_version(parcel: Parcel, there: Repository | None) -> Content | No
     """
     if there is None or there.described is None:
         return None
-    _check_holds(parcel, there.repo, there.described)
+    key = key_of([*there.described.files])
+    if key:
+        _check_holds(parcel, there.repo, there.described.commit, key)
     if parcel.version in there.versions:
         return at(there.repo, there.versions[parcel.version], parcel.key)
+    if not key and (odd := sorted({*there.described.files} - _PLAIN)):
+        raise UsageError(
+            f"{there.repo} holds something else than a query: {', '.join(odd[:3])}",
+            hint="name another one",
+        )
     kept = [one for one in there.versions if one not in there.yanked]
     if kept and names.order(parcel.version) < names.order(kept[-1]):
         raise UsageError(
@@ -222,19 +229,11 @@ def _published_version(parcel: Parcel, there: Repository | None) -> Content | No
     return None
 
 
-def _check_holds(parcel: Parcel, repo: str, described: Described) -> None:
-    """Refuse a repository that holds something else than what is pushed."""
-    key = key_of([*described.files])
-    if key is None:
-        if odd := sorted({*described.files} - _PLAIN):
-            raise UsageError(
-                f"{repo} holds something else than a query: {', '.join(odd[:3])}",
-                hint="name another one",
-            )
-        return
-    kind = "query" if key == artifact.MANIFEST else "composed pipeline"
-    name = at(repo, described.commit, key).name
+def _check_holds(parcel: Parcel, repo: str, commit: str, key: str) -> None:
+    """Refuse a repository that holds another query or pipeline than what is pushed."""
+    name = at(repo, commit, key).name
     if (key, name) != (parcel.key, parcel.name):
+        kind = "query" if key == artifact.MANIFEST else "composed pipeline"
         raise UsageError(
             f"{repo} holds the {kind} {name}, not the {parcel.kind} {parcel.name}",
             hint="a repository holds one query or pipeline: name another one",

@@ -7,14 +7,17 @@ No torch here.
 
 import difflib
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, index, names, places, schema
+from retq_hub import artifact, index, names, places, remote, schema
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import IntegrityError, NotFoundError, RetqError, UsageError
+from retq_hub.hub.client import cache_folder
 from retq_hub.manifest import QueryManifest, from_json
+from retq_hub.progress import Progress
 from retq_hub.record import Record
 from retq_hub.spec import BackboneSpec
 from retq_hub.storage import cache_dir
@@ -28,6 +31,7 @@ __all__ = [
     "entries",
     "find",
     "has_weights",
+    "hub_name",
     "is_published",
     "latest",
     "locate",
@@ -123,24 +127,25 @@ def find(name: str) -> Entry:
     raise NotFoundError(f"{plain} has no version {version}", hint=f"it has {have}")
 
 
-def locate(name: str) -> Path:
+def locate(name: str, *, progress: Progress | None = None) -> Path:
     """Give the folder of the artifact that a name or path stands for.
 
     Args:
-        name: ``idrid-disc``, ``idrid-disc@1.0.0`` or a folder: ``./mine``, ``/data/mine``.
+        name: ``idrid-disc``, ``idrid-disc@1.0.0``, a folder (``./mine``, ``/data/mine``), or a
+            repository on the Hub (``someone/drusen``, ``someone/drusen@v1.0.0``).
+        progress: Where to say that a version is yanked or that the cache had to serve; a Python
+            warning if not given.
 
     Raises:
         UsageError: This can be no name.
         NotFoundError: There is no such query or folder.
-        IntegrityError: The artifact is not the one that the index promises.
+        IntegrityError: The artifact is not the one that the index or the Hub promises.
+        NetworkError: The Hub did not deliver, or refused.
     """
+    if hub := hub_name(name):
+        return _from_hub(hub, progress)
     if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
         return folder
-    if names.parse(name).kind == "hub":
-        raise NotFoundError(
-            f"{name} names a repository on a Hub, and no registry at hand is one",
-            hint="get its folder and name it as ./folder",
-        )
     entry = find(name)
     found = artifact.read_manifest(entry.folder)
     if (found.name, found.version) != (entry.record.name, entry.record.version):
@@ -157,18 +162,32 @@ def locate(name: str) -> Path:
     return entry.folder
 
 
+def hub_name(name: str) -> names.Name | None:
+    """Give the repository on a Hub that a name stands for; None if it is no such name.
+
+    Raises:
+        UsageError: This can be no name.
+    """
+    parsed = None if places.is_folder(name, artifact.MANIFEST) else names.parse(name)
+    return parsed if parsed and parsed.kind == "hub" else None
+
+
 def is_published(folder: Path) -> bool:
-    """Whether a folder is an artifact that a registry lists: such a one never changes."""
+    """Whether a folder is an artifact that a registry or a Hub gave: such a one never changes."""
     place = folder.resolve()
+    if place.is_relative_to(cache_folder().resolve()):
+        return True
     return any(one.folder.resolve() == place for one in entries())
 
 
-def pull(name: str, *, into: Path | None = None) -> Path:
+def pull(name: str, *, into: Path | None = None, progress: Progress | None = None) -> Path:
     """Put a verified copy of a query into the cache or another folder.
 
     Args:
         name: As for `locate`.
-        into: A folder in which ``<query name>/`` is made; the cache if not given.
+        into: A folder in which ``<query name>/`` is made; the cache if not given, for a query of
+            the Hub that of its client.
+        progress: As for `locate`.
 
     Returns:
         Where the copy lies.
@@ -178,7 +197,9 @@ def pull(name: str, *, into: Path | None = None) -> Path:
         UsageError: A folder of that name holds something else.
         StorageError: The place cannot be written.
     """
-    source = locate(name)
+    source = locate(name, progress=progress)
+    if into is None and hub_name(name):
+        return source
     manifest = artifact.read(source).manifest
     if into is None:
         goal = copy_folder(manifest.name, manifest.version, manifest.digest)
@@ -232,6 +253,21 @@ def has_weights(spec: BackboneSpec) -> bool:
 def weights_folder(spec: BackboneSpec) -> Path:
     """Give the folder of the cache in which a backbone's converted weights belong."""
     return cache_dir() / "weights" / spec.id
+
+
+def _from_hub(name: names.Name, progress: Progress | None) -> Path:
+    try:
+        found = remote.locate(name.text, name.pin)
+    except NotFoundError as error:
+        if places.has(Path(name.text), "."):
+            raise NotFoundError(error.found, hint=f"for the folder, say ./{name.text}") from error
+        raise
+    for line in found.notes:
+        if progress:
+            progress.note(line)
+        else:
+            warnings.warn(line, stacklevel=3)
+    return found.folder
 
 
 def _spec(path: Path) -> BackboneSpec:

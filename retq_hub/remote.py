@@ -4,11 +4,12 @@ No torch here, and no request where the client's cache has what a commit holds.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from retq_hub import artifact
-from retq_hub.errors import IntegrityError
+from retq_hub.errors import IntegrityError, StorageError
 from retq_hub.hub import reading, snapshots
 from retq_hub.hub.reading import Described
 from retq_hub.listing import Listing, search
@@ -103,7 +104,8 @@ def locate(repo: str, pin: str | None) -> Located:
             f"tag v{found.version} of {repo} holds version {version}", hint="tell its authors"
         )
     if found.version:
-        reading.remember(repo, f"v{version}", found.commit)
+        with suppress(StorageError):
+            reading.remember(repo, f"v{version}", found.commit)
     return Located(
         folder=folder,
         repo=repo,

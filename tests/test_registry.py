@@ -16,6 +16,7 @@ from retq_hub.errors import (
     DigestMismatch,
     IntegrityError,
     ManifestError,
+    NetworkError,
     NotFoundError,
     UsageError,
 )
@@ -74,7 +75,7 @@ def test_a_query_whose_versions_are_all_yanked_must_be_pinned(tmp_path, make_reg
         ("tiny-disc@latest", UsageError, "is no name of a query"),
         ("Tiny-Disc", UsageError, "names look like"),
         ("", UsageError, "is no name of a query"),
-        ("someone/rop-ridge", NotFoundError, "names a repository on a Hub"),
+        ("someone/rop-ridge", NetworkError, "is not in the local cache, and HF_HUB_OFFLINE is set"),
     ],
 )
 def test_a_name_that_does_not_resolve_says_what_to_do(registry_folder, name, kind, message):

@@ -18,16 +18,18 @@ _COMMANDS = {
     "doctor": "doctor",
     "evaluate": "evaluate",
     "index": "index",
-    "info": "registry",
+    "info": "info",
     "list": "registry",
     "lock": "lock",
     "pull": "registry",
+    "push": "publish",
     "search": "registry",
     "segment": "segment",
     "serve": "serve",
     "sync": "lock",
     "train": "train",
     "validate": "validate",
+    "yank": "publish",
 }
 
 _INTERRUPTED = 130
@@ -60,6 +62,8 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run ``retq`` and leave with its exit code."""
     debug = "--debug" in sys.argv[1:2]
+    os.environ.setdefault("HF_HUB_VERBOSITY", "debug" if debug else "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -1,15 +1,15 @@
-"""``retq list``, ``search``, ``info`` and ``pull``: what the registries hold. No torch here."""
+"""``retq list``, ``search`` and ``pull``: what the registries hold. No torch here."""
 
 from pathlib import Path
 
 import click
 
 from retq_hub import registry
-from retq_hub.cli.console import print_facts, print_json, print_table
+from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
-from retq_hub.manifest import Basis, to_json
+from retq_hub.manifest import to_json
 
-__all__ = ["info_command", "list_command", "pull_command", "search_command"]
+__all__ = ["list_command", "pull_command", "search_command"]
 
 
 @click.command("list")
@@ -29,54 +29,6 @@ def search_command(words: tuple[str, ...], as_json: bool) -> None:
     _print(registry.search(words), as_json)
 
 
-@click.command("info")
-@click.argument("name")
-@json_option
-def info_command(name: str, as_json: bool) -> None:
-    """Show what is known of a query: NAME, NAME@VERSION or ./FOLDER."""
-    from retq_hub import artifact
-    from retq_hub.card import NOT_A_DEVICE, UNKNOWN, combination
-    from retq_hub.notation import meaning, upsampling, written
-
-    manifest = artifact.read_manifest(registry.locate(name))
-    if as_json:
-        print_json({**to_json(manifest), "digest": manifest.digest})
-        return
-    spec = registry.backbone_specs().get(manifest.backbone.id)
-    size = spec.preprocessing.size_px if spec else 0
-    others = (spec.licence if spec else UNKNOWN, *(data.licence for data in manifest.data))
-    rows = [
-        ("name", f"{manifest.name} {manifest.version}"),
-        ("marks", ", ".join(target.label for target in manifest.targets)),
-        ("summary", manifest.summary),
-        ("backbone", f"{manifest.backbone.id}, weights {manifest.backbone.weights_digest[:12]}"),
-        ("reads", f"{written(manifest.basis, size_px=size)}: {_cost(manifest.basis)}"),
-        ("upsampling", upsampling(manifest.head)),
-        ("threshold", ", ".join(f"{value:g}" for value in manifest.head.thresholds)),
-        ("probabilities", meaning(manifest.head)),
-        *(
-            ("trained on", f"{one.title}, {one.split}, {one.n_images} images")
-            for one in manifest.data
-        ),
-        *(
-            (
-                "measured on",
-                f"{one.dataset}, {one.split}, {one.n_images} images: AUROC "
-                f"{one.values['auroc'].mean:.4f}, Dice {one.values['dice'].mean:.4f}",
-            )
-            for one in manifest.metrics
-        ),
-        (
-            "licence",
-            f"{manifest.licence.id}; with backbone and data: "
-            f"{combination((manifest.licence, *others))}",
-        ),
-        ("digest", manifest.digest),
-        ("note", NOT_A_DEVICE),
-    ]
-    print_facts(rows)
-
-
 @click.command("pull")
 @click.argument("names", nargs=-1, required=True)
 @click.option(
@@ -87,18 +39,16 @@ def info_command(name: str, as_json: bool) -> None:
 )
 @json_option
 def pull_command(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
-    """Get verified copies of queries and print where they lie."""
-    places = {name: str(registry.pull(name, into=output)) for name in names}
+    """Get verified copies of queries and print where they lie.
+
+    NAME, NAME@VERSION, or of a Hub ns/NAME, ns/NAME@VERSION (also a branch or commit).
+    """
+    progress = BarProgress()
+    places = {name: str(registry.pull(name, into=output, progress=progress)) for name in names}
     if as_json:
         print_json(places)
     else:
         click.echo("\n".join(places.values()))
-
-
-def _cost(basis: Basis) -> str:
-    """Say how often the backbone runs for an image."""
-    runs = sum(one.tiles**2 for one in basis.passes) * len(basis.views or ("plain",))
-    return f"{runs} backbone pass{'es' if runs > 1 else ''} an image"
 
 
 def _print(found: list[registry.Entry], as_json: bool) -> None:

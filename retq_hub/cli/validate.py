@@ -16,8 +16,10 @@ __all__ = ["validate_command"]
 @click.option("--replay", is_flag=True, help="Also run the backbone on the probe image.")
 @json_option
 def validate_command(name: str, replay: bool, as_json: bool) -> None:
-    """Check an artifact: NAME or ./FOLDER. Leaves with 1 if something is wrong."""
-    verdict = validate(registry.locate(name), replay=replay, progress=BarProgress())
+    """Check an artifact: NAME, ns/NAME or ./FOLDER. Leaves with 1 if something is wrong."""
+    progress = BarProgress()
+    folder = registry.locate(name, progress=progress)
+    verdict = validate(folder, replay=replay, progress=progress)
     if as_json:
         print_json(
             {

@@ -35,7 +35,7 @@ PATIENCE_S = 30.0
 """For how long another try of a call may begin."""
 
 _LONGEST_PAUSE_S = 30.0
-_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+_WAITS_S = (0.5, 1.0, 2.0)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _READ_S, _WRITE_S = 10.0, 60.0
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
