@@ -113,11 +113,9 @@ class Catalogue:
         """
         key = name.encode("utf-8", "replace")
         place = self._lines.lowest(key)
-        return (
-            self._run(place)[0]
-            if place < self._lines.stop and self._lines.key(place) == key
-            else []
-        )
+        if place >= self._lines.stop or self._lines.key(place) != key:
+            return []
+        return [self._at(one) for one in self._run(place)[0]]
 
     def names(self, like: str) -> list[str]:
         """Give names to compare a misspelled one with; of a large index some that begin alike."""
@@ -135,13 +133,14 @@ class Catalogue:
             ManifestError: A record that was looked at is broken.
         """
         done = self._lines.start
-        for place in self._lines.holding(wish.needle):
-            if place < done:
-                continue
-            versions, done = self._run(self._first(place))
-            found = newest(versions)
-            if found is not None and wish.matches(found):
-                yield found
+        for place in self._lines.holding(wish.needles):
+            if place >= done:
+                places, done = self._run(self._first(place))
+                found = newest(self._at(one, sound=False) for one in reversed(places))
+                if found is not None and wish.matches(found):
+                    if not is_sound(found):
+                        raise self._broken(msgspec.json.encode(to_json(found)))
+                    yield found
 
     def _sound(self, bad: list[bytes]) -> Iterator[Record]:
         """Give the records one by one, and put those that are broken into ``bad``."""
@@ -153,14 +152,14 @@ class Catalogue:
             elif len(bad) < _MAX_REPORTED:
                 bad.append(line)
 
-    def _run(self, place: int) -> tuple[list[Record], int]:
-        """Give the records of a name that begin at a place, and the place after them."""
+    def _run(self, place: int) -> tuple[list[int], int]:
+        """Give the places of the records of a name that begin at a place, and the next one."""
         key = self._lines.key(place)
-        versions = []
+        places = []
         while place < self._lines.stop and self._lines.key(place) == key:
-            versions.append(self._at(place))
+            places.append(place)
             place = self._lines.after(place)
-        return versions, place
+        return places, place
 
     def _first(self, place: int) -> int:
         """Give the place of the first record of the same name."""
@@ -172,14 +171,18 @@ class Catalogue:
             place = before
         return place
 
-    def _at(self, place: int) -> Record:
+    def _at(self, place: int, *, sound: bool = True) -> Record:
+        """Decode a record, and check it unless it need not be ``sound`` yet."""
         line = self._line(place)
-        record = _decoded(line)
+        record = _decoded(line, sound=sound)
         if record is None:
-            raise ManifestError(
-                self._place, _explained([line]), hint="`retq index build` makes it anew"
-            )
+            raise self._broken(line)
         return record
+
+    def _broken(self, line: bytes) -> ManifestError:
+        return ManifestError(
+            self._place, _explained([line]), hint="`retq index build` makes it anew"
+        )
 
     def _line(self, place: int) -> bytes:
         return self._lines.line(place).removesuffix(b",")
@@ -255,13 +258,13 @@ def _parsed(text: bytes, place: str) -> _Document:
     return document
 
 
-def _decoded(line: bytes) -> Record | None:
-    """Decode a record; None if it is broken."""
+def _decoded(line: bytes, *, sound: bool = True) -> Record | None:
+    """Decode a record; None if it is broken, at a glance or, if it must be ``sound``, at all."""
     try:
         record = _record(line)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    return record if is_sound(record) else None
+    return record if not sound or is_sound(record) else None
 
 
 def _explained(lines: Sequence[bytes]) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Many lines of text in one piece of memory, sorted by a key that each begins with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 __all__ = ["Lines"]
 
@@ -62,21 +62,24 @@ class Lines:
             yield place
             place = self.after(place)
 
-    def holding(self, needle: bytes) -> Iterator[int]:
-        """Give the places of the lines that hold some text, whose ASCII letters are lower case.
+    def holding(self, needles: Sequence[bytes]) -> Iterator[int]:
+        """Give the places of the lines that hold some texts, whatever the case of ASCII letters.
 
         Args:
-            needle: No line break is in it; if it is empty, all lines hold it.
+            needles: In lower case, without line breaks; the first is best a rare one.
         """
-        if not needle:
+        if not needles:
             yield from self.places()
             return
+        rare, others = needles[0], needles[1:]
         start = self.start
         while start < self.stop:
             stop = self._text.find(b"\n", min(start + _PIECE_BYTES, self.stop - 1)) + 1
             piece = self._text[start:stop].lower()
-            found = piece.find(needle)
+            found = piece.find(rare)
             while found >= 0:
-                yield start + piece.rfind(b"\n", 0, found) + 1
-                found = piece.find(needle, piece.find(b"\n", found))
+                first, end = piece.rfind(b"\n", 0, found) + 1, piece.find(b"\n", found)
+                if all(piece.find(one, first, end) >= 0 for one in others):
+                    yield start + first
+                found = piece.find(rare, end)
             start = stop

@@ -20,6 +20,7 @@ __all__ = [
     "Origin",
     "PinnedBackbone",
     "PinnedQuery",
+    "differences",
     "pinned",
     "read",
     "verify",
@@ -169,6 +170,25 @@ def pinned(folder: Path, origin: Origin) -> PinnedQuery:
         },
         origin=origin,
     )
+
+
+def differences(old: Lock, new: Lock) -> list[str]:
+    """Say what differs, a line each: the backbone, then members by name."""
+    lines = []
+    if old.backbone != new.backbone:
+        was, now = (f"{one.id} {one.weights_digest[:12]}" for one in (old.backbone, new.backbone))
+        lines.append(f"backbone {was} -> {now}")
+    before, after = ({one.name: one for one in lock.queries} for lock in (old, new))
+    for name in dict.fromkeys((*before, *after)):
+        if name not in after:
+            lines.append(f"{name} {before[name].version} removed")
+        elif name not in before:
+            lines.append(f"{name} {after[name].version} added")
+        elif before[name].version != after[name].version:
+            lines.append(f"{name} {before[name].version} -> {after[name].version}")
+        elif before[name] != after[name]:
+            lines.append(f"{name} {after[name].version} is had from {after[name].origin}")
+    return lines
 
 
 def verify(folder: Path, query: PinnedQuery) -> artifact.Artifact:

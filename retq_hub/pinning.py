@@ -49,7 +49,8 @@ def pin(
     spec = registry.backbone_spec(backbone or found[0].ref.id)
     weights_digest = spec.weights_digest or found[0].ref.weights_digest
     for one in found:
-        _check(one, spec, weights_digest, found[0].ref)
+        if note := _check(one, spec, weights_digest, found[0].ref):
+            progress.note(f"{one.query.name}: {note}")
     return Lock(
         backbone=PinnedBackbone(
             id=spec.id,
@@ -90,7 +91,7 @@ def _below(folder: Path, base: Path) -> PurePath:
     return place.relative_to(home)
 
 
-def _check(one: _Candidate, spec: BackboneSpec, weights_digest: str, first: BackboneRef) -> None:
+def _check(one: _Candidate, spec: BackboneSpec, weights_digest: str, first: BackboneRef) -> str:
     def fingerprint() -> Fingerprint:
         if spec.weights_digest is None:
             return first.fingerprint
@@ -99,7 +100,7 @@ def _check(one: _Candidate, spec: BackboneSpec, weights_digest: str, first: Back
         return spec.fingerprint
 
     try:
-        compatibility.check(one.ref, spec, weights_digest, fingerprint)
+        return compatibility.check(one.ref, spec, weights_digest, fingerprint)
     except BackboneMismatch as error:
         raise BackboneMismatch(
             f"{one.query.name}: {error.found}",

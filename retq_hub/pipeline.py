@@ -208,9 +208,8 @@ class Pipeline:
 
         Raises:
             NotFoundError: There is no such lock, or a member is no longer where it says.
-            ManifestError: The lock breaks its schema.
-            IntegrityError: A query, the weights or the preprocessing are not the pinned ones; both
-                digests are named.
+            BadInputError: The lock breaks its schema.
+            IntegrityError: Something is not what is pinned; both digests are named.
             NetworkError: What is missing cannot be fetched.
         """
         found = composition.locate(lock)
@@ -291,12 +290,9 @@ class Pipeline:
 def _exactly(pinned: PinnedQuery, base: Path) -> Query:
     """Load a query of a lock."""
     query = Query.from_pretrained(syncing.find(pinned, base).folder)
-    if query.manifest.digest != pinned.digest:
-        raise DigestMismatch(
-            f"{pinned.name}, changed meanwhile",
-            expected=pinned.digest,
-            actual=query.manifest.digest,
-        )
+    if (actual := query.manifest.digest) != pinned.digest:
+        what = f"{pinned.name}, changed meanwhile,"
+        raise DigestMismatch(what, expected=pinned.digest, actual=actual, hint="try again")
     return query
 
 

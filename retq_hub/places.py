@@ -5,7 +5,7 @@ from pathlib import Path
 from retq_hub import names
 from retq_hub.errors import NotFoundError
 
-__all__ = ["folder_with", "has", "path_of"]
+__all__ = ["folder_with", "has", "is_folder", "path_of"]
 
 
 def path_of(name: str | Path) -> Path:
@@ -28,17 +28,27 @@ def has(folder: Path, member: str) -> bool:
         return False
 
 
-def folder_with(name: str, member: str) -> Path | None:
-    """Give the folder that a name is the path of; None where the name has to be looked up.
+def is_folder(name: str, member: str) -> bool:
+    """Whether a name is the path of a folder rather than something to be looked up.
 
     Args:
         name: What can only be a path (``./mine``), or may be a name of a Hub too (``a/b``).
         member: What makes the latter a path: the folder has it.
+    """
+    return names.is_path(name) or ("/" in name and has(Path(name), member))
+
+
+def folder_with(name: str, member: str) -> Path | None:
+    """Give the folder that a name is the path of; None where the name has to be looked up.
+
+    Args:
+        name: What a user wrote.
+        member: As for `is_folder`.
 
     Raises:
         NotFoundError: It can only be a path, and there is no such folder.
     """
-    if not (names.is_path(name) or ("/" in name and has(Path(name), member))):
+    if not is_folder(name, member):
         return None
     folder = path_of(name)
     if not has(folder, "."):

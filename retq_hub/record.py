@@ -72,12 +72,16 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def newest(versions: Iterable[Record]) -> Record | None:
-    """Choose what a name means without a version: the last that is not yanked.
+    """Choose what a name means without a version: the newest release that is not yanked.
 
     Args:
-        versions: Records of one name, the oldest first; pre-releases count only among themselves.
+        versions: Records of one name, the newest first; a pre-release counts only if there is no
+            release. No more of them are looked at than needed.
     """
-    kept = [one for one in versions if not one.yanked]
-    return next(
-        (one for one in reversed(kept) if "-" not in one.version), kept[-1] if kept else None
-    )
+    kept = None
+    for one in versions:
+        if not one.yanked:
+            if "-" not in one.version:
+                return one
+            kept = kept or one
+    return kept

@@ -49,10 +49,10 @@ def locate(name: str, *, progress: Progress | None = None) -> Path:
         IntegrityError: The artifact is not the one that the index or the Hub promises.
         NetworkError: The Hub or a registry did not deliver, or refused.
     """
-    if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
-        return folder
     if hub := hub_name(name):
         return _from_hub(hub, progress)
+    if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
+        return folder
     entry = stock.find(name, progress=progress)
     record = entry.record
     if record.yanked:
@@ -70,12 +70,9 @@ def hub_name(name: str) -> names.Name | None:
 
     Raises:
         UsageError: This can be no name.
-        NotFoundError: It can only be a path, and there is no such folder.
     """
-    if places.folder_with(name, artifact.MANIFEST) is not None:
-        return None
-    parsed = names.parse(name)
-    return parsed if parsed.kind == "hub" else None
+    parsed = None if places.is_folder(name, artifact.MANIFEST) else names.parse(name)
+    return parsed if parsed and parsed.kind == "hub" else None
 
 
 def is_published(folder: Path) -> bool:

@@ -126,7 +126,9 @@ def latest(found: Iterable[Entry]) -> list[Entry]:
     versions: dict[str, dict[str, Entry]] = {}
     for one in found:
         versions.setdefault(one.record.name, {})[one.record.version] = one
-    chosen = ((each, newest(one.record for one in each.values())) for each in versions.values())
+    chosen = (
+        (each, newest(one.record for one in reversed(each.values()))) for each in versions.values()
+    )
     return [each[record.version] for each, record in chosen if record is not None]
 
 

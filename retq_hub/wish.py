@@ -34,25 +34,22 @@ class Wish:
 
     def matches(self, record: Record) -> bool:
         """Whether a record is what is looked for."""
-        text = record.text
         return (
-            all(word.lower() in text for word in self.words)
+            (self.min_dice is None or (record.dice is not None and record.dice >= self.min_dice))
+            and (self.backbone is None or _is_made_for(record, self.backbone))
+            and (self.licence is None or self.licence.lower() == record.licence.lower())
             and _is_part(self.target, record.targets)
             and _is_part(self.dataset, record.datasets)
-            and (self.licence is None or self.licence.lower() == record.licence.lower())
-            and (
-                self.min_dice is None or (record.dice is not None and record.dice >= self.min_dice)
-            )
-            and (self.backbone is None or _is_made_for(record, self.backbone))
+            and _has(self.words, record.text if self.words else "")
         )
 
     @property
-    def needle(self) -> bytes:
-        """Text that every record contains that matches, in lower case; empty if there is none."""
+    def needles(self) -> list[bytes]:
+        """Texts that every record contains that matches, in lower case, the longest first."""
         digest = self.backbone.weights_digest if self.backbone else None
         needed = [*self.words, self.target, self.dataset, self.licence, digest]
-        plain = [part for one in needed if one for part in _PLAIN.findall(one.lower())]
-        return max(plain, key=len, default="").encode("ascii")
+        plain = {part for one in needed if one for part in _PLAIN.findall(one.lower())}
+        return [one.encode("ascii") for one in sorted(plain, key=lambda one: (-len(one), one))]
 
 
 def fits(
@@ -81,6 +78,10 @@ def _is_made_for(record: Record, spec: BackboneSpec) -> bool:
     if spec.weights_digest is None:
         return record.backbone == spec.id
     return record.weights_digest == spec.weights_digest
+
+
+def _has(words: tuple[str, ...], text: str) -> bool:
+    return all(word.lower() in text for word in words)
 
 
 def _is_part(wanted: str | None, texts: tuple[str, ...]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny as tiny_vit
+from hubs import Hub, running_hub
 from servers import FileServer, HubServer, running
 from tiny import Tiny
 from torch import Tensor
@@ -114,6 +115,13 @@ def files() -> Iterator[FileServer]:
     with running(FileServer()) as server:
         yield server
         server.released.set()
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub of our own with the users alice and bob; tests make repositories of their own in it."""
+    with running_hub(tmp_path_factory.mktemp("hub")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -98,16 +98,58 @@ LINES: list[set[str]] = [
     {"site"},
     {"collection", "contribution", "stock"},
     {"discovery", "lockcard", "registry"},
-    {"cardfile", "pinning"},
-    {"publication"},
-    {"datasets", "provenance", "query", "tables", "weights"},
-    {"backbone", "syncing"},
+    {"cardfile", "pinning", "weights"},
+    {"syncing"},
     {"composition"},
+    {"parcel"},
+    {"publication"},
+    {"datasets", "provenance", "query", "tables"},
+    {"backbone"},
     {"features", "pipeline"},
     {"evaluation", "overlay", "validation"},
     {"portrait", "report", "scorecard", "segment", "trainingset"},
     {"demo", "exact", "presentation", "replication"},
     {"training"},
+    {
+        "server",
+        "server.cards",
+        "server.clock",
+        "server.database",
+        "server.faults",
+        "server.routes",
+    },
+    {"server.blobs", "server.naming", "server.trees", "server.uploads"},
+    {
+        "server.accounts",
+        "server.checks",
+        "server.commits",
+        "server.descriptions",
+        "server.diffs",
+        "server.holdings",
+        "server.payloads",
+    },
+    {"server.blame", "server.repos"},
+    {
+        "server.admission",
+        "server.discussions",
+        "server.documents",
+        "server.listing",
+        "server.refs",
+    },
+    {"server.catalogue", "server.edits"},
+    {"server.publication"},
+    {"server.services"},
+    {"server.calls"},
+    {"server.routes.files", "server.routes.repositories", "server.routes.users"},
+    {
+        "server.routes.gates",
+        "server.routes.large",
+        "server.routes.publishing",
+        "server.routes.revisions",
+        "server.routes.talk",
+    },
+    {"server.app"},
+    {"server.service"},
     {"cli.console", "cli.options"},
     {
         "cli.backbones",
@@ -122,6 +164,7 @@ LINES: list[set[str]] = [
         "cli.registry",
         "cli.search",
         "cli.segment",
+        "cli.serve",
         "cli.train",
         "cli.validate",
     },
@@ -195,7 +238,10 @@ def test_the_package_itself_imports_nothing_of_its_own_when_it_is_imported():
     assert run(loaded) == "[]"
 
 
-@pytest.mark.parametrize("module", ["", ".registry", ".artifact", ".schema", ".remote", ".cli.app"])
+@pytest.mark.parametrize(
+    "module",
+    ["", ".registry", ".artifact", ".schema", ".remote", ".composition", ".cli.app", ".server.app"],
+)
 def test_it_starts_without_torch(module):
     script = f"import sys, retq_hub{module}; print('torch' in sys.modules)"
     assert run(script) == "False"

@@ -25,6 +25,7 @@ _COMMANDS = {
     "push": "publish",
     "search": "search",
     "segment": "segment",
+    "serve": "serve",
     "sync": "lock",
     "train": "train",
     "validate": "validate",

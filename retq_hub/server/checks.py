@@ -1,0 +1,76 @@
+"""The verdict on a commit's artifact: what `retq validate` would find in it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from retq_hub import artifact
+from retq_hub.artifact import CARD, GOLDEN, MANIFEST, QUERY
+from retq_hub.errors import Finding, ManifestError
+from retq_hub.manifest import QueryManifest
+from retq_hub.server.trees import Tree
+
+__all__ = ["Verdict", "decode", "encode", "holds_artifact", "judge"]
+
+_FILES = (MANIFEST, QUERY, GOLDEN, CARD)
+
+_MAX_MANIFEST = 4 * 2**20
+
+
+def holds_artifact(tree: Tree) -> bool:
+    """Whether the commit claims to be an artifact: it has a manifest."""
+    return MANIFEST in tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the check of a commit's artifact gave.
+
+    Attributes:
+        findings: What is wrong; empty if the artifact is intact.
+        manifest: Its manifest, if that much is right.
+        floats: Number of floats in its vectors; 0 if they cannot be read.
+    """
+
+    findings: list[Finding]
+    manifest: QueryManifest | None = None
+    floats: int = 0
+
+
+def judge(tree: Tree, locate: Callable[[str], Path], folder: Path) -> Verdict:
+    """Check the artifact of a commit.
+
+    Args:
+        tree: The commit's files, one of them a manifest.
+        locate: Gives the place of the content of the file at a path.
+        folder: An empty folder for the check.
+    """
+    if tree[MANIFEST].size > _MAX_MANIFEST:
+        return Verdict(findings=[Finding(where=MANIFEST, what="is larger than 4 MiB")])
+    for name in _FILES:
+        if name in tree:
+            (folder / name).symlink_to(locate(name).absolute())
+    found = artifact.findings(folder)
+    if not found:
+        whole = artifact.read(folder)
+        return Verdict(findings=[], manifest=whole.manifest, floats=int(whole.vector.size))
+    place = f"{folder}{os.sep}"
+    plain = [replace(one, what=one.what.replace(place, "")) for one in found]
+    try:
+        return Verdict(findings=plain, manifest=artifact.read_manifest(folder))
+    except ManifestError:
+        return Verdict(findings=plain)
+
+
+def encode(found: list[Finding]) -> str:
+    """Give findings as they are kept."""
+    return msgspec.json.encode([[one.where, one.what] for one in found]).decode()
+
+
+def decode(text: str) -> list[Finding]:
+    """Read what `encode` gave."""
+    pairs = msgspec.json.decode(text, type=list[tuple[str, str]])
+    return [Finding(where=where, what=what) for where, what in pairs]
