@@ -9,6 +9,7 @@ in any way; it is checked throughout.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ MAX_BYTES = 128 * 2**20
 """An index may be so large; one of 100,000 records takes half of it."""
 
 _SMALL_BYTES = 2**20
+_MAX_LINE_BYTES = 2**16
 _MAX_REPORTED = 20
 _NEAR_NAMES = 2000
 _SPEC = "retq-index/1"
@@ -101,7 +103,7 @@ class Catalogue:
             ManifestError: The findings are in it.
         """
         bad: list[bytes] = []
-        found = list(together(self._sound(bad)))
+        found = list(islice(together(self._sound(bad)), _MAX_REPORTED))
         if found := _explained(bad) if bad else found:
             raise ManifestError(self._place, found, hint="`retq index build` makes it anew")
 
@@ -143,14 +145,16 @@ class Catalogue:
                     yield found
 
     def _sound(self, bad: list[bytes]) -> Iterator[Record]:
-        """Give the records one by one, and put those that are broken into ``bad``."""
+        """Give the records one by one; broken ones go into ``bad``, until that is full."""
         for place in self._lines.places():
             line = self._line(place)
             record = _decoded(line)
             if record is not None:
                 yield record
-            elif len(bad) < _MAX_REPORTED:
-                bad.append(line)
+                continue
+            bad.append(line)
+            if len(bad) == _MAX_REPORTED:
+                return
 
     def _run(self, place: int) -> tuple[list[int], int]:
         """Give the places of the records of a name that begin at a place, and the next one."""
@@ -185,7 +189,7 @@ class Catalogue:
         )
 
     def _line(self, place: int) -> bytes:
-        return self._lines.line(place).removesuffix(b",")
+        return self._lines.line(place, most=_MAX_LINE_BYTES).removesuffix(b",")
 
 
 def read(path: Path, *, place: str = "") -> Catalogue:
@@ -270,7 +274,7 @@ def _decoded(line: bytes, *, sound: bool = True) -> Record | None:
 def _explained(lines: Sequence[bytes]) -> list[Finding]:
     """Say what is wrong with broken records, with the first of them if they are many."""
     found = []
-    for line in lines[:_MAX_REPORTED]:
+    for line in lines:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -283,7 +287,9 @@ def _explained(lines: Sequence[bytes]) -> list[Finding]:
             replace(one, where=one.where.replace("records/0", where, 1))
             for one in schema.findings(document, schema.INDEX)
         ] or [Finding(where=where, what="has a number or text beyond all bounds")]
-    return found
+        if len(found) >= _MAX_REPORTED:
+            break
+    return found[:_MAX_REPORTED]
 
 
 def _refused(place: str, what: str, hint: str) -> ManifestError:

@@ -5,16 +5,22 @@ authors claim.
 """
 
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
+from typing import TYPE_CHECKING
 
 from retq_hub import stock
-from retq_hub.errors import NetworkError
+from retq_hub.errors import NetworkError, RetqError
 from retq_hub.progress import Progress, tell
 from retq_hub.record import Near
 from retq_hub.soundness import is_repo, plain
 from retq_hub.spec import BackboneSpec
 from retq_hub.stock import Entry
 from retq_hub.wish import Wish, fits
+
+if TYPE_CHECKING:
+    from retq_hub.listing import Listing
 
 __all__ = ["Hit", "hits", "search"]
 
@@ -91,10 +97,12 @@ def search(
         NotFoundError: A folder that is named as a registry has no index.
         ManifestError: Its index is broken.
     """
+    asked = _ask(wish) if on_hub else None
     found = hits(stock.search(wish, progress=progress), spec)
-    if on_hub and (limit is None or len(found) < limit):
+    if asked and (limit is None or len(found) < limit):
         listed = {one.repo for one in found if one.repo}
-        found += [one for one in _on_hub(wish, spec, progress) if one.repo not in listed]
+        others = _listed(asked, wish, spec, progress)
+        found += [one for one in others if one.repo not in listed]
     return found[:limit]
 
 
@@ -112,18 +120,39 @@ def _of_entry(entry: Entry, spec: BackboneSpec) -> Hit:
     )
 
 
-def _on_hub(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[Hit]:
-    from retq_hub import listing
+def _ask(wish: Wish) -> "Future[list[Listing]]":
+    """Ask the Hub, in a thread that nobody has to wait for: looking up a host knows no time-out."""
+    asked: Future[list[Listing]] = Future()
 
+    def answer() -> None:
+        from retq_hub import listing
+
+        try:
+            found = listing.search(
+                wish.words,
+                weights_digest=wish.backbone.weights_digest if wish.backbone else None,
+                dataset=wish.dataset,
+                licence=wish.licence,
+                limit=_LISTED,
+                patience_s=_PATIENCE_S,
+            )
+        except RetqError as error:
+            asked.set_exception(error)
+        else:
+            asked.set_result(found)
+
+    Thread(target=answer, daemon=True).start()
+    return asked
+
+
+def _listed(
+    asked: "Future[list[Listing]]", wish: Wish, spec: BackboneSpec, progress: Progress | None
+) -> list[Hit]:
     try:
-        found = listing.search(
-            wish.words,
-            weights_digest=wish.backbone.weights_digest if wish.backbone else None,
-            dataset=wish.dataset,
-            licence=wish.licence,
-            limit=_LISTED,
-            patience_s=_PATIENCE_S,
-        )
+        found = asked.result(timeout=_PATIENCE_S)
+    except TimeoutError:
+        tell(progress, f"the Hub did not answer within {_PATIENCE_S:.0f} s")
+        return []
     except NetworkError as error:
         tell(progress, f"the Hub was not asked: {error.found}")
         return []
@@ -149,7 +178,15 @@ def _on_hub(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[H
 
 
 def _is_wanted(targets: Iterable[str], dice: float | None, wish: Wish) -> bool:
-    """Whether a listing has the target and the Dice that are looked for."""
-    target = (wish.target or "").lower().replace(" ", "-")
-    is_target = not target or any(target in one.lower() for one in targets)
+    """Whether a listing has the target and the Dice that are looked for.
+
+    A Hub knows short names of targets only: ``disc`` is what `optic disc` looks for, too.
+    """
+    target = _words(wish.target or "")
+    called = [_words(one) for one in targets]
+    is_target = not target or any(target in one or (one and one in target) for one in called)
     return is_target and (wish.min_dice is None or (dice is not None and dice >= wish.min_dice))
+
+
+def _words(text: str) -> str:
+    return text.lower().replace("-", " ").replace("_", " ")

@@ -25,9 +25,9 @@ class Lines:
         self.stop = stop
         self._opening = opening
 
-    def line(self, place: int) -> bytes:
-        """Give a line without its line break."""
-        return self._text[place : self._text.find(b"\n", place)]
+    def line(self, place: int, *, most: int) -> bytes:
+        """Give a line without its line break; of a longer one no more bytes than ``most``."""
+        return self._text[place : min(place + most, self._text.find(b"\n", place))]
 
     def after(self, place: int) -> int:
         """Give the place of the next line, or the end."""

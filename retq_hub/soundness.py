@@ -59,6 +59,8 @@ def together(records: Iterable[Record]) -> Iterator[Finding]:
         elif last is not None and key < last:
             yield Finding(where=one.key, what="is not in its place: names and versions are sorted")
         last = key
+        if "/" in one.name and one.name != one.repo:
+            yield Finding(where=one.key, what="has the name of a repository and is none of its")
         known |= {one.name, one.key}
         references += [(one.key, near.name) for near in one.near or ()]
         following.pop(one.name, None)
@@ -87,9 +89,9 @@ def _circles(following: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _is_named(record: Record) -> bool:
-    is_hubs = record.repo is not None and record.name == record.repo
-    return bool(_VERSION.fullmatch(record.version)) and (
-        is_hubs or bool(_NAME.fullmatch(record.name))
+    return bool(
+        _VERSION.fullmatch(record.version)
+        and (_NAME.fullmatch(record.name) or is_repo(record.name))
     )
 
 

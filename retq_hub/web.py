@@ -158,7 +158,7 @@ def _reason(error: Exception) -> str:
         return "its certificate is not trusted"
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return "the server does not answer"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
         return f"nothing came for {READ_S:.0f} s"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "it broke off"
