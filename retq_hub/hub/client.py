@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline"]
+__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline", "printable"]
 
 T = TypeVar("T")
 
@@ -35,9 +36,11 @@ PATIENCE_S = 30.0
 """For how long another try of a call may begin."""
 
 _LONGEST_PAUSE_S = 30.0
+_LONGEST_TEXT = 500
 _WAITS_S = (0.5, 1.0, 2.0)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _CONNECT_S, _READ_S, _WRITE_S = 5.0, 10.0, 60.0
+_NEXT = {403: "check what your login may do", 404: "check HF_ENDPOINT"}
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -68,12 +71,26 @@ def is_offline() -> bool:
 
 
 def hub_api() -> "HfApi":
-    """Give the client's own API, with its login."""
+    """Give the client's own API, with its login.
+
+    Raises:
+        Unreachable: The user wants no network.
+    """
     from huggingface_hub import HfApi
 
     from retq_hub import __version__
 
+    if is_offline():
+        raise Unreachable(
+            f"{endpoint()} is not asked, for HF_HUB_OFFLINE is set", hint="unset it to ask"
+        )
+
     return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
+
+
+def printable(text: str) -> str:
+    """Give what a Hub said so that it can do no harm to a terminal, and is not too long."""
+    return "".join(one if one.isprintable() else " " for one in text[:_LONGEST_TEXT])
 
 
 def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
@@ -127,7 +144,10 @@ class _Busy(Exception):
 
 @dataclass(frozen=True)
 class _Watch:
+    """What is known of one try: until when, and for what the client has asked already."""
+
     until: float
+    heads: set[str] = field(default_factory=set)
 
 
 _WATCH: ContextVar[_Watch | None] = ContextVar("retq_hub_watch", default=None)
@@ -153,18 +173,30 @@ def _watched(until: float) -> Iterator[None]:
 
 
 def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
-    """Let no request begin after the deadline, and none wait for ever."""
+    """Let no request begin after the deadline, and none wait for ever.
+
+    A client that asks for the same file's head again is waiting for a Hub that does not answer.
+    """
     watch = _WATCH.get()
     if watch is None:
         return
     if time.monotonic() > watch.until:
         raise _Busy("it took too long", None)
-    limit_s = _READ_S if request.method in ("GET", "HEAD") else _WRITE_S
+    if request.method == "HEAD":
+        if str(request.url) in watch.heads:
+            raise _Busy("it cannot be reached", None)
+        watch.heads.add(str(request.url))
+    limit_s = _read_limit_s() if request.method in ("GET", "HEAD") else _WRITE_S
     limits = request.extensions.get("timeout", {})
-    wanted = {"connect": _CONNECT_S, "read": limit_s, "write": limit_s, "pool": limit_s}
+    most = {"connect": min(_CONNECT_S, limit_s), "read": limit_s, "write": limit_s, "pool": limit_s}
     request.extensions["timeout"] = {
-        kind: limits.get(kind) or wanted_s for kind, wanted_s in wanted.items()
+        kind: min(limits.get(kind) or most_s, most_s) for kind, most_s in most.items()
     }
+
+
+def _read_limit_s() -> float:
+    named = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
+    return float(named) if named.isdecimal() and int(named) else _READ_S
 
 
 def _on_response(response: Any) -> None:  # noqa: ANN401 - the client's own httpx
@@ -203,11 +235,13 @@ def _translated(error: Exception, what: str) -> RetqError:
             f"the Hub's cache cannot be written: {error.strerror}",
             hint="free some space or set HF_HUB_CACHE to another folder",
         )
-    if isinstance(error, ValueError | KeyError | TypeError):
+    if isinstance(error, JSONDecodeError | KeyError | TypeError):
         return NetworkError(
             f"{endpoint()} did not answer like a Hub when asked for {what}",
             hint="check HF_ENDPOINT and proxies",
         )
+    if isinstance(error, ValueError):
+        return NetworkError(f"{what}: {_line(' '.join(str(error).split()))}")
     return Unreachable(f"{what} was not delivered: {_line(error)}", hint="try again later")
 
 
@@ -246,7 +280,7 @@ def _refused(error: "HfHubHTTPError", what: str) -> RetqError:
     return NetworkError(
         f"{what} was not delivered: the Hub answered {answer.status_code} "
         f"{answer.reason_phrase}{said}",
-        hint="check what your login may do" if answer.status_code == 403 else "try again later",
+        hint=_NEXT.get(answer.status_code, "try again later"),
     )
 
 
@@ -256,4 +290,4 @@ def _line(error: object) -> str:
 
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     token = get_token()
-    return line.replace(token, "***") if token else line
+    return printable(line.replace(token, "***") if token else line)
