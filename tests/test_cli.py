@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from eyes import draw, make_csv, make_folders
 from PIL import Image
+from records import hubs, record, write_index
 
 from retq_hub import artifact, schema
 from retq_hub.cli.app import _COMMANDS
@@ -81,6 +82,26 @@ def test_list_shows_the_newest_version_that_is_not_yanked(retq: Run) -> None:
     table = retq("list").stdout
     assert max(map(len, table.splitlines())) <= 80
     assert "tiny-spot" in table
+
+
+def test_long_names_fit_into_80_columns(retq: Run, registry_folder: Path) -> None:
+    name = "university-eye-hospital/diabetic-retinopathy-haemorrhages-and-exudates-fine"
+    write_index(registry_folder, [hubs(name), record("x" * 96, "1.0.0-rc.1", yanked="Why.")])
+    table = retq("list", "--all").stdout
+    assert max(map(len, table.splitlines())) <= 80
+    assert "idrid-disc-fine " in table
+    assert "0.9581" in table
+    assert "(yanked)" in table
+
+
+def test_search_for_nothing_is_refused_and_filters_suffice(retq: Run) -> None:
+    assert "search for what?" in retq("search", code=2).stderr
+    found = json.loads(retq("search", "--target", "disc", "--no-hub", "--json").stdout)
+    assert {"idrid-disc", "idrid-disc-fine"} <= {one["name"] for one in found}
+    assert {one["fits"] for one in found if one["name"].startswith("idrid")} == {True}
+    ours = json.loads(retq("list", "--backbone", "tiny-vit", "--json").stdout)
+    assert {one["name"] for one in ours} == {"tiny-disc", "tiny-spot"}
+    assert "nothing found" in retq("search", "zzzz", "--no-hub").stderr
 
 
 def test_search_info_and_validate(retq: Run) -> None:

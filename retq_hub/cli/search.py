@@ -102,5 +102,5 @@ def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
         for one in found
     ]
     columns = ["name", "version", "marks", "fits", "AUROC", "Dice"]
-    print_table(columns, rows, wrap="marks", right=2)
+    print_table(columns, rows, wrap=("name", "marks"), right=2)
     click.echo(f"\nfits: can be used with {spec.id}")
