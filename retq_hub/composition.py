@@ -4,31 +4,28 @@ A composed pipeline is shared as a folder with ``retq.lock``, which has a name a
 and a card that lists its members. No torch here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from retq_hub import artifact, cardfile, lockcard, names, places, remote, schema, syncing
-from retq_hub.errors import BadInputError, Finding, NotFoundError, RetqError, UsageError
+from retq_hub import artifact, names, places, registry, remote, syncing
+from retq_hub.errors import BadInputError, Finding, NotFoundError, RetqError
 from retq_hub.hub import reading
 from retq_hub.lock import FILE, Lock, read
-from retq_hub.lock import write as write_lock
 from retq_hub.manifest import QueryManifest
-from retq_hub.pinning import pin
-from retq_hub.progress import Progress, Silent
 from retq_hub.repository import Resolved
-from retq_hub.storage import write_text
 
 __all__ = [
     "Composition",
-    "card",
-    "compose",
+    "either",
     "findings",
     "locate",
-    "lock",
     "manifests",
     "path_of",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,82 +50,6 @@ class Composition:
     def base(self) -> Path:
         """The folder that paths in the lock start from."""
         return self.path.parent
-
-
-def lock(
-    queries: Sequence[str],
-    path: Path,
-    *,
-    backbone: str | None = None,
-    progress: Progress | None = None,
-) -> Lock:
-    """Pin queries and their backbone in a file.
-
-    Args:
-        queries: Names, or folders below that of the file.
-        path: The file; a lock that is there is replaced.
-        backbone: Its id; that of the first query if not given.
-        progress: Where to say what should be known of a query.
-
-    Raises:
-        UsageError: Something else than a lock is there; or see `retq_hub.pinning.pin`.
-        NotFoundError: There is no such query or backbone.
-        BackboneMismatch: The queries are not for one backbone.
-        StorageError: The place cannot be written.
-    """
-    _check_replaceable(path)
-    pinned = pin(queries, base=path.parent, backbone=backbone, progress=progress or Silent())
-    write_lock(path, pinned)
-    return pinned
-
-
-def compose(
-    queries: Sequence[str],
-    folder: Path,
-    *,
-    name: str,
-    version: str,
-    summary: str | None = None,
-    backbone: str | None = None,
-    progress: Progress | None = None,
-) -> Lock:
-    """Make a pipeline that can be shared: a folder with a lock and a card.
-
-    Args:
-        queries: Names, or folders below ``folder``.
-        folder: Its folder; a pipeline that is there is replaced, with what people wrote in its card
-            kept.
-        name: Of the pipeline.
-        version: Of the pipeline.
-        summary: One line; its members if not given.
-        backbone: Its id; that of the first query if not given.
-        progress: Where to say what should be known of a query.
-
-    Raises:
-        UsageError: The folder holds something else; or see `retq_hub.pinning.pin`.
-        ManifestError: Name, version or summary break the schema.
-        NotFoundError: There is no such query or backbone.
-        BackboneMismatch: The queries are not for one backbone.
-        StorageError: The folder cannot be written.
-    """
-    members = {"name": name, "version": version, **({"summary": summary} if summary else {})}
-    schema.check_members(members, schema.LOCK, subject="the pipeline")
-    if (folder / artifact.MANIFEST).exists():
-        raise UsageError(f"{folder} holds a query", hint="name another folder")
-    _check_replaceable(folder / FILE)
-    pinned = pin(queries, base=folder, backbone=backbone, progress=progress or Silent())
-    said = ", ".join(one.name for one in pinned.queries)
-    pinned = replace(
-        pinned,
-        name=name,
-        version=version,
-        summary=summary or f"On one backbone, {pinned.backbone.id}: {said}."[:500],
-    )
-    text = card(Composition(lock=pinned, path=folder / FILE))
-    cardfile.lay_aside(folder)
-    write_lock(folder / FILE, pinned)
-    write_text(folder / artifact.CARD, text)
-    return pinned
 
 
 def locate(name: str | Path) -> Composition:
@@ -174,21 +95,33 @@ def path_of(name: str) -> Path | None:
     return path / FILE if places.has(path, FILE) else None
 
 
+def either(name: str, query: Callable[[], T]) -> "T | Composition":
+    """Give the composed pipeline that a name stands for, or else what it gives as a query's name.
+
+    Args:
+        name: As for a query: a name of a registry or a Hub, or a path.
+        query: Looks the name up as a query's.
+
+    Raises:
+        RetqError: As ``query``, or as `locate`.
+    """
+    if path_of(name) is not None or _is_known(name):
+        return locate(name)
+    try:
+        return query()
+    except NotFoundError:
+        if registry.hub_name(name) is None:
+            raise
+        try:
+            return locate(name)
+        except NotFoundError:
+            pass
+        raise
+
+
 def manifests(found: Composition) -> list[QueryManifest]:
     """Give the manifests of all members, verified; no vectors are fetched for them."""
     return [syncing.manifest(one, found.base) for one in found.lock.queries]
-
-
-def card(found: Composition, *, repo: str | None = None) -> str:
-    """Give the card that belongs beside a lock, with what people wrote in the one that is there.
-
-    Args:
-        found: A lock with a name.
-        repo: Where the pipeline can be pulled from; what the present card says if not given.
-    """
-    spec = syncing.pinned_spec(found.lock.backbone)
-    kept = cardfile.handwriting(found.base)
-    return lockcard.render(found.lock, manifests(found), spec, repo=repo or kept.repo, kept=kept)
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -209,6 +142,14 @@ def findings(folder: Path) -> list[Finding]:
     if not (folder / artifact.CARD).is_file():
         wrong.append(Finding(where=artifact.CARD, what="is missing"))
     return wrong
+
+
+def _is_known(name: str) -> bool:
+    """Whether the client's cache knows a name on a Hub as that of a composed pipeline."""
+    hub = registry.hub_name(name)
+    return hub is not None and any(
+        reading.cached(hub.text, commit, FILE) for commit in reading.cached_commits(hub.text)
+    )
 
 
 def _read(path: Path) -> Composition:
@@ -239,16 +180,3 @@ def _on_hub(found: Resolved) -> Composition:
         commit=found.commit,
         notes=found.notes,
     )
-
-
-def _check_replaceable(path: Path) -> None:
-    """Refuse to put a lock where something else is."""
-    if not path.exists():
-        return
-    try:
-        document = schema.read_json(path)
-    except RetqError:
-        document = None
-    spec = document.get("spec") if isinstance(document, dict) else None
-    if not (isinstance(spec, str) and spec.startswith("retq-lock/")):
-        raise UsageError(f"{path} is no lock: it is not overwritten", hint="name another file")

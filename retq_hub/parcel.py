@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, cardfile, composition, lock, registry
+from retq_hub import artifact, assembly, cardfile, composition, lock, registry
 from retq_hub.difference import differences as query_differences
 from retq_hub.errors import CheckFailed, Finding, UsageError
 from retq_hub.hub import snapshots
@@ -126,7 +126,7 @@ def _pipeline(folder: Path, repo: str) -> Parcel:
             for one in local
         ],
     )
-    card = composition.card(found, repo=repo)
+    card = assembly.card(found, repo=repo)
     return Parcel(content=found.lock, files=_bytes(folder, _PIPELINE_FILES, card))
 
 

@@ -95,6 +95,7 @@ LINES: list[set[str]] = [
     {"cardfile", "pinning", "weights"},
     {"syncing"},
     {"composition"},
+    {"assembly"},
     {"parcel"},
     {"publication"},
     {"datasets", "provenance", "query", "tables"},

@@ -9,7 +9,7 @@ import tiny as tiny_vit
 from eyes import draw
 from lockers import NOWHERE, code_of
 
-from retq_hub import composition, index, registry, syncing
+from retq_hub import assembly, composition, index, registry, syncing
 from retq_hub.errors import BackboneMismatch, DigestMismatch, NotFoundError
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Silent
@@ -20,7 +20,7 @@ from retq_hub.storage import write_json
 def home(tmp_path, monkeypatch, cache, registry_folder, make_query) -> Path:
     make_query(tmp_path / "home/queries/mine", name="mine", targets=2, seed=4)
     monkeypatch.chdir(tmp_path / "home")
-    composition.lock(["tiny-disc", "./queries/mine"], Path("retq.lock"))
+    assembly.lock(["tiny-disc", "./queries/mine"], Path("retq.lock"))
     return tmp_path / "home"
 
 

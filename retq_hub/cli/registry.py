@@ -41,10 +41,13 @@ def search_command(words: tuple[str, ...], as_json: bool) -> None:
 def pull_command(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
     """Get verified copies of queries and print where they lie.
 
-    NAME, NAME@VERSION, or of a Hub ns/NAME, ns/NAME@VERSION (also a branch or commit).
+    NAME, NAME@VERSION, or of a Hub ns/NAME, ns/NAME@VERSION (also a branch or commit). A composed
+    pipeline comes with its queries.
     """
+    from retq_hub import assembly
+
     progress = BarProgress()
-    places = {name: str(registry.pull(name, into=output, progress=progress)) for name in names}
+    places = {name: str(assembly.pull(name, into=output, progress=progress)) for name in names}
     if as_json:
         print_json(places)
     else:
