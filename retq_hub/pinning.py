@@ -70,7 +70,7 @@ def _candidate(name: str, base: Path, progress: Progress) -> _Candidate:
 def _found(name: str, base: Path, progress: Progress) -> tuple[Path, Origin]:
     """Find a query's folder, and what a lock says of where it is had."""
     if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
-        return folder, Origin(kind="folder", path=_below(folder, base).as_posix())
+        return folder, Origin(kind="folder", path=_below(folder, base, name).as_posix())
     parsed = names.parse(name)
     if parsed.kind == "registry":
         return registry.locate(name), Origin(kind="registry")
@@ -80,13 +80,13 @@ def _found(name: str, base: Path, progress: Progress) -> tuple[Path, Origin]:
     return found.folder, Origin(kind="hub", repo=found.repo, commit=found.commit)
 
 
-def _below(folder: Path, base: Path) -> PurePath:
+def _below(folder: Path, base: Path, name: str) -> PurePath:
     """Give a folder's path from the lock: a lock that is sent on names no place of this machine."""
     place, home = folder.resolve(), base.resolve()
     if home not in place.parents:
         raise UsageError(
-            f"{folder} does not lie below {base}, the folder of the lock",
-            hint=f"put a copy there (`retq pull {folder} -o {base}`) and name that, or push it",
+            f"{name} does not lie below {base}, the folder of the lock",
+            hint=f"put a copy there (`retq pull {name} -o {base}`) and name that, or push it",
         )
     return place.relative_to(home)
 

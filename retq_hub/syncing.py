@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from retq_hub import artifact, registry, remote
+from retq_hub import artifact, registry, remote, weightfile
 from retq_hub.errors import (
     BackboneMismatch,
+    CheckpointError,
     DigestMismatch,
-    IntegrityError,
     NotFoundError,
     RetqError,
 )
@@ -169,26 +169,21 @@ def sync_backbone(pin: PinnedBackbone, *, progress: Progress) -> Synced:
         DigestMismatch: The weights are others than were pinned.
         NetworkError: No source delivered them.
     """
-    from retq_hub import weights
-
     spec = pinned_spec(pin)
-    before = weights.cached(spec)
-    found = weights.ensure(spec, progress=progress)
-    state: State = "fetched" if before is None else "here"
-    check_weights(pin, found.digest)
-    try:
-        weights.load(found)
-    except IntegrityError:
-        if before is None:
-            raise
-        state = "fetched again"
-        found = weights.ensure(spec, progress=progress, again=True)
+    found = weightfile.cached(spec)
+    state: State = "fetched"
+    if found is not None:
         check_weights(pin, found.digest)
+        state = "here" if _measures(found) else "fetched again"
+    if found is None or state != "here":
+        path = _fetched(spec, pin, progress, again=found is not None)
+    else:
+        path = found.path
     return Synced(
         name=pin.id,
         version=None,
-        origin=f"weights {found.digest[:12]}",
-        place=found.path,
+        origin=f"weights {pin.weights_digest[:12]}",
+        place=path,
         state=state,
     )
 
@@ -206,6 +201,22 @@ def check_weights(pin: PinnedBackbone, digest: str) -> None:
             actual=digest,
             hint=f"`retq backbones fetch {pin.id} --file CHECKPOINT` takes the right ones",
         )
+
+
+def _measures(found: weightfile.CachedWeights) -> bool:
+    """Whether cached weights are still what they were."""
+    try:
+        return weightfile.measured(found.path) == found.digest
+    except CheckpointError:
+        return False
+
+
+def _fetched(spec: BackboneSpec, pin: PinnedBackbone, progress: Progress, *, again: bool) -> Path:
+    from retq_hub import weights
+
+    found = weights.ensure(spec, progress=progress, again=again)
+    check_weights(pin, found.digest)
+    return found.path
 
 
 def _in_folder(query: PinnedQuery, base: Path) -> Member:
