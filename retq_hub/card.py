@@ -70,8 +70,7 @@ def render(
         _data(manifest),
         *_search(manifest),
         _licence(manifest, backbone),
-        f"## Authors and citation\n\n{inline(', '.join(manifest.authors))}",
-        *([inline(manifest.citation)] if manifest.citation else []),
+        _citation(manifest, backbone),
     ]
     head = metadata.document(manifest, backbone)
     return sealed(head, "\n\n".join(parts), kept=kept, repo=repo)
@@ -121,7 +120,8 @@ This is version {manifest.version}. Published versions never change: a better qu
 def _figures(manifest: QueryManifest) -> str:
     if not manifest.metrics:
         return "## Figures\n\nNot measured yet: `retq evaluate --record` fills them in."
-    return "\n\n".join(["## Figures", *(_measured(one) for one in manifest.metrics)])
+    below = "The interval is a bootstrap of the mean over images."
+    return "\n\n".join(["## Figures", *(_measured(one) for one in manifest.metrics), below])
 
 
 def _measured(measured: Measured) -> str:
@@ -140,8 +140,7 @@ def _measured(measured: Measured) -> str:
         figures = (f"{value.mean:.4f}", f"{low:.4f} - {high:.4f}")
         rows.append((label, *figures, f"{value.min:.4f}", f"{value.max:.4f}"))
     header = ("per image", "mean", "95 % interval", "worst", "best")
-    below = "The interval is a bootstrap of the mean over images."
-    return f"{where}\n\n{table(header, rows, right=4)}\n\n{below}"
+    return f"{where}\n\n{table(header, rows, right=4)}"
 
 
 def _what(manifest: QueryManifest, backbone: BackboneSpec) -> str:
@@ -203,7 +202,8 @@ def _search(manifest: QueryManifest) -> list[str]:
         if one.guided:
             led = f"guided, {one.guided.radius_px} px, {one.guided.epsilon:g}"
         rows.append((inline(one.basis), str(one.floats), f"{one.l2:g}", led, f"{one.measure:.4f}"))
-    header = ("basis", "floats", "L2", "upsampling", f"held-out {manifest.training.measure}")
+    measure = metadata.LABELS.get(manifest.training.measure or "", "measure")
+    header = ("basis", "floats", "L2", "upsampling", f"held-out {measure}")
     return [
         "## What was tried\n\nCross-validation over the training images; no test image had a part "
         f"in it.\n\n{table(header, rows, right=1)}"
@@ -216,6 +216,13 @@ def _licence(manifest: QueryManifest, backbone: BackboneSpec) -> str:
         f"## Licence\n\nQuery: {_named(manifest.licence)}. Backbone: {_named(backbone.licence)}. "
         f"Together with the data: {inline(combination(every))}."
     )
+
+
+def _citation(manifest: QueryManifest, backbone: BackboneSpec) -> str:
+    lines = [f"- Query: {inline(', '.join(manifest.authors))}."]
+    lines += [f"- Data: {inline(manifest.citation)}"] if manifest.citation else []
+    lines += [f"- Backbone: {inline(backbone.citation)}"] if backbone.citation else []
+    return "\n".join(["## Authors and citation", "", *lines])
 
 
 def _named(licence: Licence) -> str:

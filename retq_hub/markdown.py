@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 __all__ = ["doi_link", "inline", "link", "table"]
 
 _SPECIAL = re.compile(r"[\\`*_\[\]|~$]")
-_OPENING = re.compile(r"^(?:[#+=:-]|\d+(?=[.)]))")
+_OPENING = re.compile(r"^(?:[#+=:-]|\d+(?=[.)](?:\s|$)))")
 _ENTITY = re.compile(r"&(?=#|[A-Za-z])")
 _DOI = re.compile(r"10\.[0-9]{4,9}/[!-~]+")
 _BIDIRECTIONAL = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])

@@ -36,7 +36,6 @@ def _validator(name: str) -> Any:  # noqa: ANN401 - jsonschema has no public val
     from jsonschema import Draft202012Validator
 
     document = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    Draft202012Validator.check_schema(document)
     return Draft202012Validator(document, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 

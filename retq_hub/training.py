@@ -88,6 +88,7 @@ def train(
         UsageError: The recipe makes no sense for the backbone, or ``output`` holds something else
             than an artifact.
         ManifestError: Name, version or summary are not as the schema wants them.
+        BadInputError: The card that ``output`` has already is no text.
         DatasetError: Images or masks cannot be used, too few images, or too few with the target.
         IntegrityError: The backbone gives something else than numbers.
         StorageError: Cache or output cannot be written.
@@ -102,6 +103,7 @@ def train(
     schema.check_members(identity, schema.QUERY, subject="the query to be made")
     artifact.check_retrainable(output)
     check_writable(output.resolve().parent)
+    cardfile.handwriting(output)  # What cannot be read is noticed before the work.
     backbone = backbone or LazyBackbone(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 from retq_hub.server import accounts
 from retq_hub.server.services import open_database
@@ -81,3 +81,16 @@ def running_hub(
         finally:
             process.kill()
             process.communicate()
+
+
+ARTIFACT = Path(__file__).resolve().parent.parent / "registry" / "queries" / "idrid-disc" / "1.0.0"
+"""A whole artifact that ships with the project."""
+
+
+def artifact_operations(**changed: bytes) -> list[CommitOperationAdd]:
+    """Give the operations that commit the artifact; ``retq_json=b"..."`` replaces ``retq.json``."""
+    replaced = {name.replace("_", "."): data for name, data in changed.items()}
+    return [
+        CommitOperationAdd(path.name, replaced.get(path.name, path.read_bytes()))
+        for path in sorted(ARTIFACT.iterdir())
+    ]

@@ -56,7 +56,8 @@ def test_every_command_explains_itself_in_80_columns(name: str, retq: Run) -> No
 
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("list",), ("info", "tiny-disc"), ("validate", "tiny-disc"),
-                  ("pull", "tiny-disc"), ("search", "tiny"), ("index", "check")]
+                  ("pull", "tiny-disc"), ("search", "tiny"), ("index", "check"),
+                  ("card", "--check", "idrid-disc")]
 )  # fmt: skip
 def test_light_commands_start_without_torch(
     arguments: tuple[str, ...], registry_folder: Path, cache: Path

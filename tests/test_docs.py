@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 from eyes import make_csv
+from hubs import running_hub
 
 from retq_hub import errors
 from retq_hub.cli.app import cli
@@ -37,11 +39,12 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: list[str], folder: Path) -> None:
+def run(command: list[str], folder: Path, **settings: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "RETQ_CACHE": os.environ.get("RETQ_TEST_CACHE", "")}
     if not environment["RETQ_CACHE"]:
         del environment["RETQ_CACHE"]
+    environment |= settings
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -55,6 +58,24 @@ def test_shell_blocks_run(name: str, stranger: Path, tmp_path: Path) -> None:
         published = [line for line in lines if "--dataset" in line]
         rest = [line for line in lines if line not in published]
         run(["bash", "-euc", "\n".join(rest)], folder)
+
+
+@pytest.mark.slow
+def test_what_is_said_of_sharing_runs_on_a_hub(
+    make_query: Callable[..., Path], registry_template: Path, tmp_path: Path
+) -> None:
+    make_query(tmp_path / "drusen", name="drusen")
+    with running_hub(tmp_path, users=("me",)) as hub:
+        settings = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": hub.tokens["me"],
+            "RETQ_REGISTRY": str(registry_template),
+        }
+        for block in blocks(ROOT / "docs/sharing.md", "sh"):
+            run(["bash", "-euc", block], tmp_path, **settings)
+    assert (tmp_path / "queries/drusen/retq.json").is_file()
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retq_hub import artifact, datasets, index, registry
+from retq_hub import artifact, cardfile, datasets, index, registry
 from retq_hub.backbone import Backbone
 from retq_hub.demo import QUERIES
 from retq_hub.embedded import REGISTRY
@@ -58,6 +58,8 @@ BASES = {artifact.read_manifest(folder).basis: folder for folder in FOLDERS}
 def test_every_query_is_intact(folder: Path) -> None:
     verdict = validate(folder)
     assert verdict.ok, verdict.findings
+    assert cardfile.findings(folder) == []
+    assert len((folder / artifact.PICTURE).read_bytes()) <= 80_000
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,8 @@ def push_command(
     if as_json:
         print_json(to_json(done))
         return
-    if done.files:
-        rows = [(one.path, _size(one.size), one.kind) for one in done.files]
-        print_table(["file", "size", "on the Hub"], rows)
-        click.echo("")
-    if done.differences:
-        click.echo(f"Compared with {done.against}:")
-        for line in done.differences:
-            click.echo(f"  {line}")
-        click.echo("")
+    if dry_run:
+        _show(done)
     click.echo(_said(done))
 
 
@@ -66,6 +59,19 @@ def yank_command(name: str, reason: str | None, undo: bool) -> None:
     changed = yank(parsed.text, parsed.version, reason=reason or "", undo=undo)
     state = "not yanked" if undo else f"yanked: {reason}"
     click.echo(f"{parsed.text} {parsed.version} is {state}{'' if changed else ' (it was already)'}")
+
+
+def _show(done: Pushed) -> None:
+    """Print what would be done, and how it differs from what is published."""
+    if done.files:
+        rows = [(one.path, _size(one.size), one.kind) for one in done.files]
+        print_table(["file", "size", "on the Hub"], rows)
+        click.echo("")
+    if done.differences:
+        click.echo(f"Compared with {done.against}:")
+        for line in done.differences:
+            click.echo(f"  {line}")
+        click.echo("")
 
 
 def _size(size: int) -> str:

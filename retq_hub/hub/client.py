@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +39,7 @@ _LONGEST_PAUSE_S = 30.0
 _WAITS_S = (0.5, 1.0, 2.0)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _READ_S, _WRITE_S = 10.0, 60.0
+_NEXT = {403: "check what your login may do", 404: "check HF_ENDPOINT"}
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -68,10 +70,19 @@ def is_offline() -> bool:
 
 
 def hub_api() -> "HfApi":
-    """Give the client's own API, with its login."""
+    """Give the client's own API, with its login.
+
+    Raises:
+        Unreachable: The user wants no network.
+    """
     from huggingface_hub import HfApi
 
     from retq_hub import __version__
+
+    if is_offline():
+        raise Unreachable(
+            f"{endpoint()} is not asked, for HF_HUB_OFFLINE is set", hint="unset it to ask"
+        )
 
     return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
 
@@ -159,11 +170,17 @@ def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
         return
     if time.monotonic() > watch.until:
         raise _Busy("it took too long", None)
-    limit_s = _READ_S if request.method in ("GET", "HEAD") else _WRITE_S
+    limit_s = _read_limit_s() if request.method in ("GET", "HEAD") else _WRITE_S
     limits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {
-        kind: limits.get(kind) or limit_s for kind in ("connect", "read", "write", "pool")
+        kind: min(limits.get(kind) or limit_s, limit_s)
+        for kind in ("connect", "read", "write", "pool")
     }
+
+
+def _read_limit_s() -> float:
+    named = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
+    return float(named) if named.isdecimal() and int(named) else _READ_S
 
 
 def _on_response(response: Any) -> None:  # noqa: ANN401 - the client's own httpx
@@ -202,11 +219,13 @@ def _translated(error: Exception, what: str) -> RetqError:
             f"the Hub's cache cannot be written: {error.strerror}",
             hint="free some space or set HF_HUB_CACHE to another folder",
         )
-    if isinstance(error, ValueError | KeyError | TypeError):
+    if isinstance(error, JSONDecodeError | KeyError | TypeError):
         return NetworkError(
             f"{endpoint()} did not answer like a Hub when asked for {what}",
             hint="check HF_ENDPOINT and proxies",
         )
+    if isinstance(error, ValueError):
+        return NetworkError(f"{what}: {_line(' '.join(str(error).split()))}")
     return Unreachable(f"{what} was not delivered: {_line(error)}", hint="try again later")
 
 
@@ -245,7 +264,7 @@ def _refused(error: "HfHubHTTPError", what: str) -> RetqError:
     return NetworkError(
         f"{what} was not delivered: the Hub answered {answer.status_code} "
         f"{answer.reason_phrase}{said}",
-        hint="check what your login may do" if answer.status_code == 403 else "try again later",
+        hint=_NEXT.get(answer.status_code, "try again later"),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from retq_hub.errors import NotFoundError, UsageError
 from retq_hub.server.clock import now
 from retq_hub.server.faults import Fault, invalid_token
-from retq_hub.server.naming import check_repo_name
+from retq_hub.server.naming import check_user_name
 
 __all__ = ["User", "add", "authenticate", "find", "name_of", "names", "remove"]
 
@@ -39,7 +39,7 @@ def add(connection: sqlite3.Connection, name: str) -> str:
         UsageError: The name is taken or cannot be one.
     """
     try:
-        check_repo_name(name)
+        check_user_name(name)
         connection.execute("INSERT INTO users (name, created) VALUES (?, ?)", (name, now()))
     except Fault as fault:
         raise UsageError(fault.message, hint="choose another name") from fault

@@ -1,6 +1,7 @@
 """From a request to a handler and back: body, user, threads, answers; one line in the log."""
 
 import logging
+import re
 import sqlite3
 import tempfile
 import time
@@ -16,6 +17,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from retq_hub.errors import is_storage
 from retq_hub.server import accounts, repos
 from retq_hub.server.accounts import User
 from retq_hub.server.faults import Fault, bad_request, repo_not_found, too_large
@@ -29,7 +31,10 @@ _log = logging.getLogger("retq_hub.server")
 
 _BODY_LIMIT = 2 * 2**20
 _PIECE = 2**20
+_DIGITS = 9
 _IN_MEMORY = 4 * 2**20
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 T = TypeVar("T")
 
@@ -92,6 +97,21 @@ class Call:
         """
         return repos.find(connection, self.repo_id, self.user)
 
+    def flag(self, name: str) -> bool:
+        """Whether the query says yes to something."""
+        return self.query.get(name, "").lower() in ("1", "true")
+
+    def number(self, name: str, default: int) -> int:
+        """Give a number of the query.
+
+        Raises:
+            Fault: 400; it is none, or beyond all reason.
+        """
+        value = self.query.get(name, str(default))
+        if not value.isdecimal() or not value.isascii() or len(value) > _DIGITS:
+            raise bad_request(f"{name} must be a number, it is {value[:50]!r}")
+        return int(value)
+
     def json(self, kind: type[T]) -> T:
         """Read the body as a JSON document of a given form.
 
@@ -113,7 +133,7 @@ class Threads:
     Writes wait for one another; with threads of their own they keep no reader waiting.
     """
 
-    def __init__(self, *, readers: int = 16, writers: int = 16) -> None:
+    def __init__(self, *, readers: int = 16, writers: int = 8) -> None:
         self._limits = {False: CapacityLimiter(readers), True: CapacityLimiter(writers)}
 
     async def run(self, work: Callable[[], T], *, writes: bool) -> T:
@@ -169,6 +189,8 @@ class Endpoint:
             response = fault.response()
         except ClientDisconnect:
             response = Response(status_code=400)
+        except (OSError, sqlite3.OperationalError) as error:
+            response = _storage_fault(error).response()
         took = 1000 * (time.perf_counter() - start)
         path = request.scope["path"].encode("ascii", "backslashreplace").decode()[:300]
         _log.info(
@@ -227,10 +249,33 @@ class Endpoint:
             params={name: _decoded(value) for name, value in request.path_params.items()},
             query=request.query_params,
             headers=request.headers,
-            base=str(request.base_url).rstrip("/"),
+            base=_base(request),
             path=request.scope["path"],
             user=user,
         )
+
+
+def _storage_fault(error: OSError | sqlite3.OperationalError) -> Fault:
+    """Say that the disk does not take more; other errors go on.
+
+    Raises:
+        OSError: Something else.
+        sqlite3.OperationalError: Something else.
+    """
+    full = (
+        is_storage(error) if isinstance(error, OSError) else error.sqlite_errorcode & 0xFF in _FULL
+    )
+    if not full:
+        raise error
+    _log.error("cannot write: %s", error)
+    return Fault(507, "this hub cannot write: its disk is full or not writable")
+
+
+def _base(request: Request) -> str:
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        raise bad_request("the request names no host that can be one")
+    return f"{request.scope['scheme']}://{host}"
 
 
 def _decoded(value: str) -> str:

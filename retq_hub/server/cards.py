@@ -49,6 +49,8 @@ def read(text: str) -> dict[str, Any]:
     source = head(text)
     if len(source) > _MAX_HEAD:
         raise BadCard(f"the head is larger than {_MAX_HEAD // 1024} KiB")
+    if _bracket_depth(source) > _MAX_DEPTH:
+        raise BadCard("the head's brackets are too deep")
     try:
         document = yaml.safe_load(source)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -62,6 +64,15 @@ def read(text: str) -> dict[str, Any]:
     if found := list(_wrong(plain)):
         raise BadCard("; ".join(found))
     return plain
+
+
+def _bracket_depth(source: str) -> int:
+    """Count how deep brackets stand in one another; the time that YAML takes grows with it."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", source):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class _Plain:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ __all__ = ["Verdict", "decode", "encode", "holds_artifact", "judge"]
 _FILES = (MANIFEST, QUERY, GOLDEN, CARD)
 
 _MAX_MANIFEST = 4 * 2**20
+_MOST = 100
 
 
 def holds_artifact(tree: Tree) -> bool:
@@ -57,12 +58,27 @@ def judge(tree: Tree, locate: Callable[[str], Path], folder: Path) -> Verdict:
     if not found:
         whole = artifact.read(folder)
         return Verdict(findings=[], manifest=whole.manifest, floats=int(whole.vector.size))
-    place = f"{folder}{os.sep}"
-    plain = [replace(one, what=one.what.replace(place, "")) for one in found]
+    plain = _plain(found, folder)
     try:
         return Verdict(findings=plain, manifest=artifact.read_manifest(folder))
     except ManifestError:
         return Verdict(findings=plain)
+
+
+def _plain(found: list[Finding], folder: Path) -> list[Finding]:
+    """Leave out where the check took place, what is no text, and what nobody would read."""
+    place = f"{folder}{os.sep}"
+    plain = [
+        Finding(where=_text(one.where), what=_text(one.what.replace(place, "")))
+        for one in found[:_MOST]
+    ]
+    if len(found) > _MOST:
+        plain.append(Finding(where="", what=f"and {len(found) - _MOST} more"))
+    return plain
+
+
+def _text(found: str) -> str:
+    return found.encode("utf-8", errors="replace").decode()
 
 
 def encode(found: list[Finding]) -> str:

@@ -1,5 +1,6 @@
 """The state of a hub: one SQLite file in WAL mode, many readers, one writer at a time."""
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ __all__ = ["Database"]
 _VERSION = 1
 
 _SCHEMA = """
+CREATE TABLE settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE users (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE COLLATE NOCASE,
@@ -54,6 +59,7 @@ CREATE TABLE commits (
     findings TEXT,
     PRIMARY KEY (repo, oid)
 ) WITHOUT ROWID;
+CREATE INDEX commits_tree ON commits (tree);
 CREATE TABLE refs (
     repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
     kind TEXT NOT NULL,
@@ -187,7 +193,15 @@ class Database:
         if found == 0:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
+            secret = ("secret", secrets.token_hex(32))
+            connection.execute("INSERT INTO settings VALUES (?, ?)", secret)
             connection.execute(f"PRAGMA user_version={_VERSION}")
+
+    def secret(self) -> bytes:
+        """Give the secret that the hub signs with; it was drawn when the hub was made."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT value FROM settings WHERE name='secret'").fetchone()
+        return bytes.fromhex(row[0])
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -8,10 +8,11 @@ from retq_hub.server.faults import bad_request
 __all__ = [
     "KINDS",
     "RepoId",
+    "check_name",
     "check_path",
     "check_ref",
-    "check_repo_name",
     "check_text",
+    "check_user_name",
     "is_commit",
     "is_version_tag",
 ]
@@ -25,7 +26,27 @@ _VERSION_TAG = re.compile(
     r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 )
 _NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
-_RESERVED = frozenset({"api", "datasets", "lfs", "models", "spaces", "static"})
+_RESERVED = frozenset(
+    [
+        "about",
+        "admin",
+        "api",
+        "assets",
+        "datasets",
+        "favicon.ico",
+        "lfs",
+        "login",
+        "models",
+        "queries",
+        "query",
+        "robots.txt",
+        "search",
+        "settings",
+        "spaces",
+        "static",
+        "try",
+    ]
+)
 _MAX_PATH = 1024
 _MAX_SEGMENT = 255
 
@@ -58,13 +79,24 @@ class RepoId:
         return str(self) if self.kind == "models" else f"{self.kind}/{self}"
 
 
-def check_repo_name(name: str) -> None:
+def check_user_name(name: str) -> None:
+    """Refuse what cannot be a user's name, because addresses begin with it.
+
+    Raises:
+        Fault: 400.
+    """
+    check_name(name)
+    if name.lower() in _RESERVED:
+        raise bad_request(f"{name} is not free: the hub's own addresses begin with it")
+
+
+def check_name(name: str) -> None:
     """Refuse what can be neither a user's nor a repository's name.
 
     Raises:
         Fault: 400.
     """
-    odd = "--" in name or ".." in name or name.endswith(".git") or name.lower() in _RESERVED
+    odd = "--" in name or ".." in name or name.endswith(".git")
     if odd or not _NAME.fullmatch(name):
         raise bad_request(
             f"{name[:100]!r} cannot be a name: letters, digits, - _ . up to 96, neither -- nor .."

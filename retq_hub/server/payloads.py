@@ -1,5 +1,6 @@
 """What a client sends as a commit: lines of JSON, each checked before anything is done."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,16 +10,17 @@ import msgspec
 
 from retq_hub.server.blobs import Blobs, Staged
 from retq_hub.server.faults import bad_request, too_large
-from retq_hub.server.naming import check_path, check_text, is_commit
+from retq_hub.server.naming import check_path, check_text
 
 __all__ = ["INLINE_LIMIT", "LargeFile", "Payload", "read"]
 
-INLINE_LIMIT = 64 * 2**20
+INLINE_LIMIT = 32 * 2**20
 """So large may a file be that stands in the commit itself."""
 
 _MAX_LINE = INLINE_LIMIT // 3 * 4 + 8192
 _MAX_OPERATIONS = 20_000
 _MAX_TITLE = 500
+_PARENT = re.compile(r"[0-9a-f]{5,40}")
 _MAX_MESSAGE = 65_536
 
 
@@ -65,7 +67,7 @@ class Payload:
     Attributes:
         title: The commit message's first line.
         message: The rest of it.
-        parent: The commit that the client has seen last; None: it does not care.
+        parent: The commit that the client has seen last, or its first digits; None: any.
         files: What comes or changes, by path.
         deleted_files: Paths of files that go.
         deleted_folders: Paths of folders that go.
@@ -96,12 +98,12 @@ def read(stream: IO[bytes], *, blobs: Blobs, folder: Path) -> Payload:
             raise bad_request(f"a commit holds at most {_MAX_OPERATIONS} operations")
         try:
             _take(payload, line, blobs=blobs, folder=folder)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise bad_request(f"line {number} of the commit: {error}") from error
     check_text(payload.title, what="the commit message's title", limit=_MAX_TITLE, least=1)
     check_text(payload.message, what="the commit message", limit=_MAX_MESSAGE)
-    if payload.parent is not None and not is_commit(payload.parent):
-        raise bad_request(f"{payload.parent[:100]!r} is no commit id: 40 hexadecimal digits are")
+    if payload.parent is not None and not _PARENT.fullmatch(payload.parent):
+        raise bad_request(f"{payload.parent[:100]!r} is no commit id: 5 to 40 digits 0-9a-f are")
     return payload
 
 

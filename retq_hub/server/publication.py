@@ -129,7 +129,7 @@ class Publisher:
         with self._lock(repo), self._blobs.staging() as scratch:
             with self._database.reading() as connection:
                 parent = refs.resolve(connection, repo, f"refs/{kind}/{name}")
-                if payload.parent not in (None, parent):
+                if not parent.startswith(payload.parent or ""):
                     raise _stale(parent)
                 prepared = self._prepare(connection, repo, user, payload, parent, scratch)
             with self._database.writing() as connection:
@@ -184,7 +184,7 @@ class Publisher:
             return places.get(sha256) or self._blobs.path(sha256)
 
         try:
-            description = descriptions.describe(tree, lambda path: locate(path).read_bytes())
+            description = descriptions.describe(tree, locate)
         except cards.BadCard as error:
             raise bad_request(f"{cards.CARD}: {error}") from error
         if not checks.holds_artifact(tree):

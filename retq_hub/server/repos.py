@@ -13,7 +13,7 @@ from retq_hub.server.faults import (
     repo_not_found,
     token_needed,
 )
-from retq_hub.server.naming import KINDS, RepoId, check_repo_name
+from retq_hub.server.naming import KINDS, RepoId, check_name
 
 __all__ = [
     "COLUMNS",
@@ -112,7 +112,7 @@ def create(connection: sqlite3.Connection, repo: RepoId, user: User, *, private:
     """
     if repo.kind not in KINDS:
         raise bad_request("this hub holds models and datasets")
-    check_repo_name(repo.name)
+    check_name(repo.name)
     if repo.namespace != user.name:
         raise forbidden(f"You ({user.name}) have no rights in the namespace {repo.namespace[:100]}")
     stamp = now()
@@ -153,7 +153,15 @@ def delete(connection: sqlite3.Connection, repo: Repo) -> list[str]:
         row[0]
         for row in connection.execute(f"{held} AND NOT EXISTS ({others})", (repo.key, repo.key))
     ]
+    trees = connection.execute(
+        "SELECT DISTINCT tree FROM commits WHERE repo=?", (repo.key,)
+    ).fetchall()
     connection.execute("DELETE FROM repos WHERE id=?", (repo.key,))
+    connection.executemany(
+        "DELETE FROM trees WHERE oid=? "
+        "AND NOT EXISTS (SELECT 1 FROM commits WHERE commits.tree = trees.oid)",
+        trees,
+    )
     connection.executemany("DELETE FROM blobs WHERE sha256=?", ((one,) for one in lone))
     return lone
 

@@ -52,7 +52,6 @@ def open_services(data: Path, *, refuse_invalid: bool) -> Services:
     database = open_database(data)
     try:
         blobs = Blobs(data / "blobs", data / "scratch")
-        signer = Signer(data / "secret")
     except OSError as error:
         raise StorageError(
             f"{data} cannot be used: {error.strerror}", hint="name another folder with --data"
@@ -62,5 +61,5 @@ def open_services(data: Path, *, refuse_invalid: bool) -> Services:
         blobs=blobs,
         publisher=Publisher(database, blobs, refuse_invalid=refuse_invalid),
         catalogue=Catalogue(database, blobs),
-        signer=signer,
+        signer=Signer(database.secret()),
     )

@@ -2,10 +2,8 @@
 
 import hashlib
 import hmac
-import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from retq_hub.server.faults import Fault, forbidden
 
@@ -27,16 +25,11 @@ class Signer:
     """Makes and checks signatures.
 
     Args:
-        path: The file with the secret; made if it is not there.
+        secret: What signatures are made with.
     """
 
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            temporary = path.with_suffix(".part")
-            temporary.touch(mode=0o600)
-            temporary.write_text(secrets.token_hex(32), encoding="ascii")
-            temporary.rename(path)
-        self._secret = path.read_bytes()
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
 
     def query(self, upload: Upload) -> dict[str, str]:
         """Give the query of an address that is valid for some hours."""

@@ -1,0 +1,147 @@
+"""What was acknowledged stays, whatever happens to the process; nothing is half there."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from hubs import ARTIFACT, Hub, add_users, artifact_operations, running_hub
+
+from retq_hub.server.services import open_database
+
+KILLS = 3
+
+
+def push_until_it_dies(hub: Hub, repo: str, start: int, kept: dict[str, bytes]) -> None:
+    """Commit one file after the other; note those that the hub acknowledged."""
+    login = {"Authorization": f"Bearer {hub.tokens['alice']}"}
+    for number in range(start, start + 10_000):
+        name, data = f"{number}.bin", b"\0" + f"{repo} {number}".encode() * 200
+        commit = (
+            '{"key":"header","value":{"summary":"s"}}\n'
+            f'{{"key":"file","value":{{"path":"{name}","content":"{encoded(data)}"}}}}\n'
+        )
+        try:
+            answer = requests.post(
+                f"{hub.endpoint}/api/models/{repo}/commit/main",
+                data=commit,
+                headers=login,
+                timeout=10,
+            )
+        except requests.RequestException:
+            return
+        assert answer.status_code == 200, answer.text
+        kept[name] = data
+
+
+def encoded(data: bytes) -> str:
+    import base64
+
+    return base64.b64encode(data).decode()
+
+
+def check_whole(hub: Hub) -> None:
+    """Check that every file of every commit is on the disk and is what its name says."""
+    database = open_database(hub.data)
+    with database.reading() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        digests = [row[0] for row in connection.execute("SELECT sha256 FROM blobs")]
+        heads = connection.execute(
+            "SELECT repos.head, refs.oid FROM repos JOIN refs ON refs.repo = repos.id "
+            "WHERE refs.kind='heads' AND refs.name='main'"
+        ).fetchall()
+    database.close()
+    assert heads
+    assert all(head == oid for head, oid in heads)
+    for digest in digests:
+        data = (hub.data / "blobs" / digest[:2] / digest[2:]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
+
+
+def test_a_killed_hub_has_all_that_it_acknowledged(tmp_path):
+    tokens = add_users(tmp_path / "data", "alice")
+    repos = ["alice/one", "alice/two"]
+    kept: dict[str, dict[str, bytes]] = {repo: {} for repo in repos}
+    for round_ in range(KILLS):
+        with running_hub(tmp_path, tokens=tokens) as hub:
+            for repo in repos:
+                hub.api("alice").create_repo(repo, exist_ok=True)
+            pushers = [
+                threading.Thread(
+                    target=push_until_it_dies, args=(hub, repo, 10_000 * round_, kept[repo])
+                )
+                for repo in repos
+            ]
+            for one in pushers:
+                one.start()
+            threading.Event().wait(0.5 + 0.1 * round_)
+            hub.process.send_signal(signal.SIGKILL)
+            for one in pushers:
+                one.join()
+    with running_hub(tmp_path, tokens=tokens) as hub:
+        assert list((hub.data / "scratch").iterdir()) == []
+        for repo in repos:
+            assert len(kept[repo]) >= KILLS
+            for name, data in list(kept[repo].items())[-3:]:
+                got = requests.get(f"{hub.endpoint}/{repo}/resolve/main/{name}", timeout=10)
+                assert got.content == data
+            there = {one.path for one in hub.api("alice").list_repo_tree(repo)}
+            assert set(kept[repo]) <= there
+            assert len(there) <= len(kept[repo]) + KILLS
+        check_whole(hub)
+
+
+def test_many_push_and_pull_at_once_and_nothing_is_lost(hub):
+    alice = hub.api("alice")
+    repos = [f"alice/at-once-{number}" for number in range(16)]
+    query = (ARTIFACT / "query.safetensors").read_bytes()
+
+    def push(repo: str) -> str:
+        alice.create_repo(repo)
+        return alice.create_commit(repo, artifact_operations(), commit_message="all").oid
+
+    def pull(number: int) -> bytes:
+        repo = repos[number % len(repos)]
+        address = f"{hub.endpoint}/{repo}/resolve/main/query.safetensors"
+        return requests.get(address, timeout=30).content
+
+    with ThreadPoolExecutor(16) as pool:
+        commits = list(pool.map(push, repos))
+    with ThreadPoolExecutor(64) as pool:
+        assert set(pool.map(pull, range(64))) == {query}
+    assert [alice.model_info(repo).sha for repo in repos] == commits
+
+
+def test_a_folder_is_served_by_one_process(hub):
+    command = [sys.executable, "-m", "retq_hub.cli", "serve", "--data", str(hub.data)]
+    done = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 7
+    assert "is served by another process" in done.stderr
+
+
+def test_a_hub_stops_when_told(tmp_path):
+    with running_hub(tmp_path) as hub:
+        hub.process.send_signal(signal.SIGTERM)
+        hub.process.wait(10)
+    assert "Traceback" not in hub.log.read_text()
+
+
+def test_a_newer_hubs_folder_is_left_alone(tmp_path):
+    database = open_database(tmp_path)
+    with database.writing() as connection:
+        connection.execute("PRAGMA user_version=99")
+    database.close()
+    with pytest.raises(Exception, match="has version 99, this retq-hub knows 1"):
+        open_database(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    (tmp_path / "hub.sqlite").write_bytes(b"something else " * 100)
+    with pytest.raises(Exception, match=r"hub\.sqlite cannot be used"):
+        open_database(Path(tmp_path))
