@@ -20,6 +20,7 @@ __all__ = [
     "Composition",
     "either",
     "findings",
+    "local_members",
     "locate",
     "manifests",
     "path_of",
@@ -152,6 +153,18 @@ def _is_known(name: str) -> bool:
     )
 
 
+def local_members(lock: Lock) -> list[Finding]:
+    """Collect the members that only a folder of this machine has: with them nothing is shared."""
+    return [
+        Finding(
+            where=one.name,
+            what=f"is only in the folder {one.origin.path}: push it, and lock it from there",
+        )
+        for one in lock.queries
+        if one.origin.kind == "folder"
+    ]
+
+
 def _read(path: Path) -> Composition:
     return Composition(lock=read(path), path=path)
 
@@ -168,7 +181,7 @@ def _on_hub(found: Resolved) -> Composition:
     if found.version:
         reading.remember(found.repo, f"v{found.version}", found.commit)
     pinned = read(folder / FILE)
-    if any(one.origin.kind == "folder" for one in pinned.queries):
+    if local_members(pinned):
         raise BadInputError(
             f"the lock of {found.repo} names folders, which are not on the Hub",
             hint="tell its authors to push those queries first",
