@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retq_hub.hub import reading
+from retq_hub.hub.client import printable
 from retq_hub.hub.reading import Described
 
 __all__ = ["Listing", "search"]
@@ -102,7 +103,7 @@ def _tagged(described: Described, prefix: str) -> tuple[str, ...]:
 
 def _text_of(card: dict[str, Any], member: str) -> str:
     value = card.get(member)
-    return value if isinstance(value, str) else ""
+    return printable(value) if isinstance(value, str) else ""
 
 
 def _results(described: Described) -> Iterator[dict[str, Any]]:
@@ -127,7 +128,7 @@ def _measured_on(described: Described) -> Iterator[str]:
     for result in _results(described):
         data = result.get("dataset")
         if isinstance(data, dict) and isinstance(data.get("name"), str):
-            yield data["name"]
+            yield printable(data["name"])
 
 
 def _text(listing: Listing) -> str:

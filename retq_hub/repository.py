@@ -12,7 +12,7 @@ from pathlib import Path
 from retq_hub import artifact, names, schema
 from retq_hub.errors import IntegrityError, NotFoundError, Unreachable, UsageError
 from retq_hub.hub import reading
-from retq_hub.hub.client import endpoint, is_offline
+from retq_hub.hub.client import endpoint, is_offline, printable
 
 __all__ = [
     "OPTIONAL_FILES",
@@ -28,6 +28,7 @@ REQUIRED_FILES = (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN, artifact.C
 OPTIONAL_FILES = ("overlay.jpg", "CHANGELOG.md")
 YANKED = "yanked.json"
 
+_MAX_YANKED_BYTES = 2**20
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PREFIX = re.compile(r"[0-9a-f]{7,40}")
 _PULL = re.compile(r"refs/pr/\d+")
@@ -39,8 +40,8 @@ class Repository:
 
     Attributes:
         main: Commit of the main branch; None if the cache does not know it.
-        versions: Their commits, the oldest first.
-        branches: Their commits.
+        versions: The commits of the published versions, the oldest first.
+        refs: The commits of all tags and branches.
         yanked: Withdrawn versions, with the reason.
         described: The main branch, as the Hub describes it; None without a network.
         notes: What the user should know, a line each.
@@ -49,7 +50,7 @@ class Repository:
     repo: str
     main: str | None
     versions: dict[str, str]
-    branches: dict[str, str]
+    refs: dict[str, str]
     yanked: dict[str, str]
     described: reading.Described | None = None
     notes: tuple[str, ...] = ()
@@ -96,9 +97,9 @@ def choose(repository: Repository, pin: str | None) -> Resolved:
     """Find the commit that a pin means in a repository; see `retq_hub.remote.resolve`."""
     version = names.version_of(pin) if pin else _newest(repository)
     if version:
-        commit = repository.versions.get(version) or repository.branches.get(pin or "")
+        commit = repository.versions.get(version) or repository.refs.get(pin or "")
     elif pin:
-        commit = repository.branches.get(pin) or _commit(repository, pin)
+        commit = repository.refs.get(pin) or _commit(repository, pin)
     else:
         commit = repository.main
     if commit is None:
@@ -115,13 +116,15 @@ def _asked(repo: str) -> Repository:
         described = reading.describe(repo)
         refs = asked.result()
     path = None
-    if YANKED in described.files:
+    if stated := described.files.get(YANKED):
+        if stated.size > _MAX_YANKED_BYTES:
+            raise IntegrityError(f"{YANKED} of {repo} has {stated.size} bytes, far too many")
         path = reading.download(repo, revision=described.commit, filename=YANKED)
     return Repository(
         repo=repo,
         main=described.commit,
         versions=_versions(refs.tags),
-        branches={**refs.tags, **refs.branches},
+        refs={**refs.tags, **refs.branches},
         yanked=_yanked(path),
         described=described,
     )
@@ -146,7 +149,7 @@ def _cached(repo: str, reason: str) -> Repository:
         repo=repo,
         main=refs.get("main"),
         versions=_in_order(versions),
-        branches=refs,
+        refs=refs,
         yanked=_yanked(known[-1] if known else None),
         notes=(f"{repo}: taken from the local cache, for {reason}",),
     )
@@ -172,7 +175,7 @@ def _yanked(path: Path | None) -> dict[str, str]:
     document = schema.read_json(path)
     if not isinstance(document, dict):
         raise IntegrityError(f"{path} must say for each yanked version why")
-    return {str(version): str(reason) for version, reason in document.items()}
+    return {str(version): printable(str(reason)) for version, reason in document.items()}
 
 
 def _newest(repository: Repository) -> str | None:
@@ -194,7 +197,7 @@ def _commit(repository: Repository, pin: str) -> str | None:
         return None
     if _COMMIT.fullmatch(pin):
         return pin
-    known = {*repository.versions.values(), *repository.branches.values()}
+    known = {*repository.versions.values(), *repository.refs.values()}
     if not repository.described:
         known |= {*reading.cached_commits(repository.repo)}
     elif not any(one.startswith(pin) for one in known):

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -156,8 +157,10 @@ def mine(make_query: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]
     """Writes an artifact ``mine`` of a version (1.0.0) and gives its folder."""
 
     def make(version: str = "1.0.0", **query: object) -> Path:
-        folder = tmp_path / "artifacts" / f"{version}-{len(query)}"
+        folder = tmp_path / "artifacts" / f"{version}-{next(numbers)}"
         return make_query(folder, **{"name": "mine", "version": version, **query})
+
+    numbers = count()
 
     return make
 

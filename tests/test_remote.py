@@ -17,6 +17,7 @@ from retq_hub.errors import (
     IntegrityError,
     NetworkError,
     NotFoundError,
+    RetqError,
     Unreachable,
     UsageError,
 )
@@ -329,3 +330,14 @@ def test_a_cache_that_cannot_be_written_is_said(versions, repo, tmp_path: Path, 
     shutil.rmtree(tmp_path / "hf", ignore_errors=True)
     with pytest.raises(Exception, match="cannot be written"):
         remote.locate(repo, None)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"not json", b'{"1.0.0": "\\u001b[2J"}', b"x" * 2**21])
+def test_a_broken_note_of_yanks_does_no_harm(hub: Hub, login, mine, new_repo, body):
+    push(mine(), new_repo)
+    hub.api("alice").upload_file(repo_id=new_repo, path_in_repo="yanked.json", path_or_fileobj=body)
+    try:
+        notes = remote.locate(new_repo, "1.0.0").notes
+    except RetqError as error:
+        notes = (str(error),)
+    assert all(line.isprintable() for line in notes)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline"]
+__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline", "printable"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,7 @@ PATIENCE_S = 30.0
 """For how long another try of a call may begin."""
 
 _LONGEST_PAUSE_S = 30.0
+_LONGEST_TEXT = 500
 _WAITS_S = (0.5, 1.0, 2.0)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _READ_S, _WRITE_S = 10.0, 60.0
@@ -85,6 +86,11 @@ def hub_api() -> "HfApi":
         )
 
     return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
+
+
+def printable(text: str) -> str:
+    """Give what a Hub said so that it can do no harm to a terminal, and is not too long."""
+    return "".join(one if one.isprintable() else " " for one in text[:_LONGEST_TEXT])
 
 
 def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
@@ -138,7 +144,10 @@ class _Busy(Exception):
 
 @dataclass(frozen=True)
 class _Watch:
+    """What is known of one try: until when, and for what the client has asked already."""
+
     until: float
+    heads: set[str] = field(default_factory=set)
 
 
 _WATCH: ContextVar[_Watch | None] = ContextVar("retq_hub_watch", default=None)
@@ -164,12 +173,19 @@ def _watched(until: float) -> Iterator[None]:
 
 
 def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
-    """Let no request begin after the deadline, and none wait for ever."""
+    """Let no request begin after the deadline, and none wait for ever.
+
+    A client that asks for the same file's head again is waiting for a Hub that does not answer.
+    """
     watch = _WATCH.get()
     if watch is None:
         return
     if time.monotonic() > watch.until:
         raise _Busy("it took too long", None)
+    if request.method == "HEAD":
+        if str(request.url) in watch.heads:
+            raise _Busy("it cannot be reached", None)
+        watch.heads.add(str(request.url))
     limit_s = _read_limit_s() if request.method in ("GET", "HEAD") else _WRITE_S
     limits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {
@@ -274,4 +290,4 @@ def _line(error: object) -> str:
 
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     token = get_token()
-    return line.replace(token, "***") if token else line
+    return printable(line.replace(token, "***") if token else line)

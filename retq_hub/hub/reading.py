@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from retq_hub.digest import bytes_digest
-from retq_hub.hub.client import PATIENCE_S, ask, cache_folder, endpoint, hub_api, is_offline
+from retq_hub.hub.client import (
+    PATIENCE_S,
+    ask,
+    cache_folder,
+    endpoint,
+    hub_api,
+    is_offline,
+    printable,
+)
 from retq_hub.storage import write_text
 
 __all__ = [
@@ -248,7 +256,7 @@ def _described(info: Any) -> Described:  # noqa: ANN401 - the client's class has
             )
             for one in info.siblings or ()
         },
-        tags=tuple(info.tags or ()),
+        tags=tuple(printable(str(tag)) for tag in info.tags or ()),
         private=bool(info.private),
         gated=bool(info.gated),
         card=card,
