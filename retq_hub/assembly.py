@@ -10,7 +10,7 @@ from retq_hub.errors import RetqError, UsageError
 from retq_hub.lock import FILE, Lock
 from retq_hub.lock import write as write_lock
 from retq_hub.pinning import pin
-from retq_hub.progress import Progress, Silent
+from retq_hub.progress import Progress
 from retq_hub.storage import write_text
 
 __all__ = ["card", "compose", "lock", "pull"]
@@ -38,7 +38,7 @@ def lock(
         StorageError: The place cannot be written.
     """
     _check_replaceable(path)
-    pinned = pin(queries, base=path.parent, backbone=backbone, progress=progress or Silent())
+    pinned = pin(queries, base=path.parent, backbone=backbone, progress=progress)
     write_lock(path, pinned)
     return pinned
 
@@ -75,7 +75,7 @@ def compose(
     members = {"name": name, "version": version, **({"summary": summary} if summary else {})}
     schema.check_members(members, schema.LOCK, subject="the pipeline")
     _check_free(folder)
-    pinned = pin(queries, base=folder, backbone=backbone, progress=progress or Silent())
+    pinned = pin(queries, base=folder, backbone=backbone, progress=progress)
     said = ", ".join(one.name for one in pinned.queries)
     pinned = replace(
         pinned,
@@ -119,12 +119,12 @@ def pull(name: str, *, into: Path | None = None, progress: Progress | None = Non
         UsageError: A folder of that name holds something else, or a copy would not be whole.
         RetqError: As `retq_hub.registry.pull`, `locate` and `retq_hub.syncing.sync_queries`.
     """
-    found = composition.either(name, lambda: registry.pull(name, into=into, progress=progress))
+    found = composition.either(
+        name, lambda: registry.pull(name, into=into, progress=progress), progress=progress
+    )
     if isinstance(found, Path):
         return found
-    for line in found.notes:
-        (progress or Silent()).note(line)
-    for _ in syncing.sync_queries(found.lock, found.base):
+    for _ in syncing.sync_queries(found.lock, found.base, progress=progress):
         pass
     return found.base if into is None else _copied(found, into)
 

@@ -14,6 +14,7 @@ from retq_hub.errors import BadInputError, Finding, NotFoundError, RetqError
 from retq_hub.hub import reading
 from retq_hub.lock import FILE, Lock, read
 from retq_hub.manifest import QueryManifest
+from retq_hub.progress import Progress, tell
 from retq_hub.repository import Resolved
 
 __all__ = [
@@ -38,14 +39,12 @@ class Composition:
         path: The lock's file.
         repo: The Hub's repository that it is from; None: it is the user's own file.
         commit: That repository's commit.
-        notes: What the user should know, a line each.
     """
 
     lock: Lock
     path: Path
     repo: str | None = None
     commit: str | None = None
-    notes: tuple[str, ...] = ()
 
     @property
     def base(self) -> Path:
@@ -53,12 +52,14 @@ class Composition:
         return self.path.parent
 
 
-def locate(name: str | Path) -> Composition:
+def locate(name: str | Path, *, progress: Progress | None = None) -> Composition:
     """Find a lock and read it.
 
     Args:
         name: A lock's file, the folder of a composed pipeline, or its repository on a Hub:
             ``ns/name``, ``ns/name@1.0.0``.
+        progress: Where to say that a version is yanked or that the cache had to serve; a Python
+            warning if not given.
 
     Raises:
         NotFoundError: There is no such file, folder or repository, or it holds no lock.
@@ -79,7 +80,7 @@ def locate(name: str | Path) -> Composition:
         raise NotFoundError(
             f"there is no lock {name}", hint="name a file, a folder, or ns/name of a Hub"
         )
-    return _on_hub(remote.resolve(parsed.text, parsed.pin))
+    return _on_hub(remote.resolve(parsed.text, parsed.pin), progress)
 
 
 def path_of(name: str) -> Path | None:
@@ -96,25 +97,28 @@ def path_of(name: str) -> Path | None:
     return path / FILE if places.has(path, FILE) else None
 
 
-def either(name: str, query: Callable[[], T]) -> "T | Composition":
+def either(
+    name: str, query: Callable[[], T], *, progress: Progress | None = None
+) -> "T | Composition":
     """Give the composed pipeline that a name stands for, or else what it gives as a query's name.
 
     Args:
         name: As for a query: a name of a registry or a Hub, or a path.
         query: Looks the name up as a query's.
+        progress: As for `locate`.
 
     Raises:
         RetqError: As ``query``, or as `locate`.
     """
     if path_of(name) is not None or _is_known(name):
-        return locate(name)
+        return locate(name, progress=progress)
     try:
         return query()
     except NotFoundError:
         if registry.hub_name(name) is None:
             raise
         try:
-            return locate(name)
+            return locate(name, progress=progress)
         except NotFoundError:
             pass
         raise
@@ -169,7 +173,7 @@ def _read(path: Path) -> Composition:
     return Composition(lock=read(path), path=path)
 
 
-def _on_hub(found: Resolved) -> Composition:
+def _on_hub(found: Resolved, progress: Progress | None) -> Composition:
     """Get the lock and the card of a repository."""
     described = found.repository.described
     if described and described.commit == found.commit and FILE not in described.files:
@@ -177,6 +181,8 @@ def _on_hub(found: Resolved) -> Composition:
             f"{found.repo} is no composed pipeline: it has no {FILE}",
             hint="name a query with -q, or `retq pull` it",
         )
+    for line in found.notes:
+        tell(progress, line)
     folder = remote.fetch(found.repo, found.commit, files=[FILE, artifact.CARD])
     if found.version:
         reading.remember(found.repo, f"v{found.version}", found.commit)
@@ -191,5 +197,4 @@ def _on_hub(found: Resolved) -> Composition:
         path=folder / FILE,
         repo=found.repo,
         commit=found.commit,
-        notes=found.notes,
     )

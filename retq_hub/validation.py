@@ -93,7 +93,7 @@ def validate_pipeline(
     intact, tried = not wrong, False
     for query in found.lock.queries:
         try:
-            folder = syncing.find(query, found.base).folder
+            folder = syncing.find(query, found.base, progress=progress).folder
         except NetworkError:
             raise
         except RetqError as error:

@@ -106,6 +106,9 @@ def test_a_shared_pipeline_goes_to_the_hub_and_comes_back(
     moved = retq("push", "cli-set", "--repo", "alice/cli-set", code=2).stderr
     assert "a published version never moves" in moved
 
+    retq("yank", "alice/cli-set@1.0.0", "--reason", "too old")
+    assert "1.0.0 is yanked: too old" in retq("sync", "alice/cli-set@1.0.0").stderr
+
 
 def test_one_repository_holds_one_thing(retq: Run, shared: str) -> None:
     retq("lock", "-q", shared, "--name", "one-set")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retq_hub import artifact, registry
-from retq_hub.cli.console import print_facts, print_json
+from retq_hub.cli.console import BarProgress, print_facts, print_json
 from retq_hub.cli.options import json_option
 from retq_hub.manifest import Basis, QueryManifest, to_json
 from retq_hub.repository import Resolved
@@ -27,7 +27,7 @@ def info_command(name: str, as_json: bool) -> None:
     """
     from retq_hub import composition
 
-    known = composition.either(name, lambda: _known(name))
+    known = composition.either(name, lambda: _known(name), progress=BarProgress())
     if not isinstance(known, tuple):
         _print_pipeline(known, as_json)
         return
@@ -52,8 +52,6 @@ def _known(name: str) -> tuple[QueryManifest, Resolved | None]:
 def _print_pipeline(found: "Composition", as_json: bool) -> None:
     from retq_hub.composition import manifests
 
-    for line in found.notes:
-        click.echo(line, err=True)
     members = manifests(found)
     if as_json:
         hub = {"hub": {"repo": found.repo, "commit": found.commit}} if found.repo else {}

@@ -74,9 +74,7 @@ def sync_command(lock: str, as_json: bool) -> None:
     from retq_hub.syncing import sync
 
     progress = BarProgress()
-    found = composition.locate(lock)
-    for note in found.notes:
-        progress.note(note)
+    found = composition.locate(lock, progress=progress)
     done = []
     try:
         for one in sync(found.lock, found.base, progress=progress):
