@@ -143,7 +143,7 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("info", "tiny-disk"), 3, "did you mean tiny-disc"),
         (("info", "tiny-disc@9.9.9"), 3, "it has 1.0.0, 1.9.0, 1.10.0"),
         (("pull", "tiny-disc/../../etc"), 2, "no name of a query"),
-        (("pull", "someone/query"), 3, "Hub"),
+        (("pull", "someone/query"), 5, "HF_HUB_OFFLINE"),
         (("pull", "./nowhere"), 3, "no folder"),
         (("info", "TINY"), 2, "no name of a query"),
         (("backbones", "info", "retfound-gren"), 3, "did you mean retfound-green"),
