@@ -4,31 +4,30 @@ A composed pipeline is shared as a folder with ``retq.lock``, which has a name a
 and a card that lists its members. No torch here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from retq_hub import artifact, cardfile, lockcard, names, places, remote, schema, syncing
-from retq_hub.errors import BadInputError, Finding, NotFoundError, RetqError, UsageError
+from retq_hub import artifact, names, places, registry, remote, syncing
+from retq_hub.errors import BadInputError, Finding, NotFoundError, RetqError
 from retq_hub.hub import reading
 from retq_hub.lock import FILE, Lock, read
-from retq_hub.lock import write as write_lock
 from retq_hub.manifest import QueryManifest
-from retq_hub.pinning import pin
-from retq_hub.progress import Progress, Silent
+from retq_hub.progress import Progress, tell
 from retq_hub.repository import Resolved
-from retq_hub.storage import write_text
 
 __all__ = [
     "Composition",
-    "card",
-    "compose",
+    "either",
     "findings",
+    "local_members",
     "locate",
-    "lock",
     "manifests",
     "path_of",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +39,12 @@ class Composition:
         path: The lock's file.
         repo: The Hub's repository that it is from; None: it is the user's own file.
         commit: That repository's commit.
-        notes: What the user should know, a line each.
     """
 
     lock: Lock
     path: Path
     repo: str | None = None
     commit: str | None = None
-    notes: tuple[str, ...] = ()
 
     @property
     def base(self) -> Path:
@@ -55,88 +52,14 @@ class Composition:
         return self.path.parent
 
 
-def lock(
-    queries: Sequence[str],
-    path: Path,
-    *,
-    backbone: str | None = None,
-    progress: Progress | None = None,
-) -> Lock:
-    """Pin queries and their backbone in a file.
-
-    Args:
-        queries: Names, or folders below that of the file.
-        path: The file; a lock that is there is replaced.
-        backbone: Its id; that of the first query if not given.
-        progress: Where to say what should be known of a query.
-
-    Raises:
-        UsageError: Something else than a lock is there; or see `retq_hub.pinning.pin`.
-        NotFoundError: There is no such query or backbone.
-        BackboneMismatch: The queries are not for one backbone.
-        StorageError: The place cannot be written.
-    """
-    _check_replaceable(path)
-    pinned = pin(queries, base=path.parent, backbone=backbone, progress=progress or Silent())
-    write_lock(path, pinned)
-    return pinned
-
-
-def compose(
-    queries: Sequence[str],
-    folder: Path,
-    *,
-    name: str,
-    version: str,
-    summary: str | None = None,
-    backbone: str | None = None,
-    progress: Progress | None = None,
-) -> Lock:
-    """Make a pipeline that can be shared: a folder with a lock and a card.
-
-    Args:
-        queries: Names, or folders below ``folder``.
-        folder: Its folder; a pipeline that is there is replaced, with what people wrote in its card
-            kept.
-        name: Of the pipeline.
-        version: Of the pipeline.
-        summary: One line; its members if not given.
-        backbone: Its id; that of the first query if not given.
-        progress: Where to say what should be known of a query.
-
-    Raises:
-        UsageError: The folder holds something else; or see `retq_hub.pinning.pin`.
-        ManifestError: Name, version or summary break the schema.
-        NotFoundError: There is no such query or backbone.
-        BackboneMismatch: The queries are not for one backbone.
-        StorageError: The folder cannot be written.
-    """
-    members = {"name": name, "version": version, **({"summary": summary} if summary else {})}
-    schema.check_members(members, schema.LOCK, subject="the pipeline")
-    if (folder / artifact.MANIFEST).exists():
-        raise UsageError(f"{folder} holds a query", hint="name another folder")
-    _check_replaceable(folder / FILE)
-    pinned = pin(queries, base=folder, backbone=backbone, progress=progress or Silent())
-    said = ", ".join(one.name for one in pinned.queries)
-    pinned = replace(
-        pinned,
-        name=name,
-        version=version,
-        summary=summary or f"On one backbone, {pinned.backbone.id}: {said}."[:500],
-    )
-    text = card(Composition(lock=pinned, path=folder / FILE))
-    cardfile.lay_aside(folder)
-    write_lock(folder / FILE, pinned)
-    write_text(folder / artifact.CARD, text)
-    return pinned
-
-
-def locate(name: str | Path) -> Composition:
+def locate(name: str | Path, *, progress: Progress | None = None) -> Composition:
     """Find a lock and read it.
 
     Args:
         name: A lock's file, the folder of a composed pipeline, or its repository on a Hub:
             ``ns/name``, ``ns/name@1.0.0``.
+        progress: Where to say that a version is yanked or that the cache had to serve; a Python
+            warning if not given.
 
     Raises:
         NotFoundError: There is no such file, folder or repository, or it holds no lock.
@@ -157,7 +80,7 @@ def locate(name: str | Path) -> Composition:
         raise NotFoundError(
             f"there is no lock {name}", hint="name a file, a folder, or ns/name of a Hub"
         )
-    return _on_hub(remote.resolve(parsed.text, parsed.pin))
+    return _on_hub(remote.resolve(parsed.text, parsed.pin), progress)
 
 
 def path_of(name: str) -> Path | None:
@@ -174,21 +97,36 @@ def path_of(name: str) -> Path | None:
     return path / FILE if places.has(path, FILE) else None
 
 
+def either(
+    name: str, query: Callable[[], T], *, progress: Progress | None = None
+) -> "T | Composition":
+    """Give the composed pipeline that a name stands for, or else what it gives as a query's name.
+
+    Args:
+        name: As for a query: a name of a registry or a Hub, or a path.
+        query: Looks the name up as a query's.
+        progress: As for `locate`.
+
+    Raises:
+        RetqError: As ``query``, or as `locate`.
+    """
+    if path_of(name) is not None or _is_known(name):
+        return locate(name, progress=progress)
+    try:
+        return query()
+    except NotFoundError:
+        if registry.hub_name(name) is None:
+            raise
+        try:
+            return locate(name, progress=progress)
+        except NotFoundError:
+            pass
+        raise
+
+
 def manifests(found: Composition) -> list[QueryManifest]:
     """Give the manifests of all members, verified; no vectors are fetched for them."""
     return [syncing.manifest(one, found.base) for one in found.lock.queries]
-
-
-def card(found: Composition, *, repo: str | None = None) -> str:
-    """Give the card that belongs beside a lock, with what people wrote in the one that is there.
-
-    Args:
-        found: A lock with a name.
-        repo: Where the pipeline can be pulled from; what the present card says if not given.
-    """
-    spec = syncing.pinned_spec(found.lock.backbone)
-    kept = cardfile.handwriting(found.base)
-    return lockcard.render(found.lock, manifests(found), spec, repo=repo or kept.repo, kept=kept)
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -211,11 +149,31 @@ def findings(folder: Path) -> list[Finding]:
     return wrong
 
 
+def _is_known(name: str) -> bool:
+    """Whether the client's cache knows a name on a Hub as that of a composed pipeline."""
+    hub = registry.hub_name(name)
+    return hub is not None and any(
+        reading.cached(hub.text, commit, FILE) for commit in reading.cached_commits(hub.text)
+    )
+
+
+def local_members(lock: Lock) -> list[Finding]:
+    """Collect the members that only a folder of this machine has: with them nothing is shared."""
+    return [
+        Finding(
+            where=one.name,
+            what=f"is only in the folder {one.origin.path}: push it, and lock it from there",
+        )
+        for one in lock.queries
+        if one.origin.kind == "folder"
+    ]
+
+
 def _read(path: Path) -> Composition:
     return Composition(lock=read(path), path=path)
 
 
-def _on_hub(found: Resolved) -> Composition:
+def _on_hub(found: Resolved, progress: Progress | None) -> Composition:
     """Get the lock and the card of a repository."""
     described = found.repository.described
     if described and described.commit == found.commit and FILE not in described.files:
@@ -223,11 +181,13 @@ def _on_hub(found: Resolved) -> Composition:
             f"{found.repo} is no composed pipeline: it has no {FILE}",
             hint="name a query with -q, or `retq pull` it",
         )
+    for line in found.notes:
+        tell(progress, line)
     folder = remote.fetch(found.repo, found.commit, files=[FILE, artifact.CARD])
     if found.version:
         reading.remember(found.repo, f"v{found.version}", found.commit)
     pinned = read(folder / FILE)
-    if any(one.origin.kind == "folder" for one in pinned.queries):
+    if local_members(pinned):
         raise BadInputError(
             f"the lock of {found.repo} names folders, which are not on the Hub",
             hint="tell its authors to push those queries first",
@@ -237,18 +197,4 @@ def _on_hub(found: Resolved) -> Composition:
         path=folder / FILE,
         repo=found.repo,
         commit=found.commit,
-        notes=found.notes,
     )
-
-
-def _check_replaceable(path: Path) -> None:
-    """Refuse to put a lock where something else is."""
-    if not path.exists():
-        return
-    try:
-        document = schema.read_json(path)
-    except RetqError:
-        document = None
-    spec = document.get("spec") if isinstance(document, dict) else None
-    if not (isinstance(spec, str) and spec.startswith("retq-lock/")):
-        raise UsageError(f"{path} is no lock: it is not overwritten", hint="name another file")

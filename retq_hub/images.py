@@ -3,12 +3,13 @@
 Images leave here as upright 8-bit RGB; masks as booleans. Nothing here knows a backbone.
 """
 
+import io
 import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ __all__ = [
     "ImageLike",
     "area_mask",
     "decode",
+    "decode_bytes",
     "green",
     "image_files",
     "normalise",
@@ -80,6 +82,27 @@ def decode(source: ImageLike) -> Image.Image:
             source.load()
         return _to_rgb(source, "the image")
     return _to_rgb(_load(Path(source), ImageError), str(source))
+
+
+def decode_bytes(content: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Give an image file's content as upright 8-bit RGB, as `decode` does.
+
+    Args:
+        content: All bytes of the file.
+        name: What it is called in messages.
+        max_pixels: A larger one is refused before it is decoded.
+
+    Returns:
+        A PIL image of mode RGB.
+
+    Raises:
+        ImageError: It is no image, truncated, empty or too large.
+    """
+    if not content:
+        raise ImageError(f"{name} is empty (0 bytes)", hint="get the file again")
+    with _decoding(Path(name), ImageError):
+        image = _opened(io.BytesIO(content), name, ImageError, max_pixels)
+    return _to_rgb(image, name)
 
 
 def square(image: Image.Image, preprocessing: Preprocessing, size_px: int) -> NDArray[np.uint8]:
@@ -206,22 +229,29 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 def _load(path: Path, kind: type[RetqError]) -> Image.Image:
     """Open and decode a file within the limits, or say in one line why not."""
     with _decoding(path, kind), path.open("rb") as stream:
-        image = Image.open(stream, formats=_FORMATS)
-        if max(image.size) > MAX_SIDE_PX or image.width * image.height > MAX_PIXELS:
-            raise kind(
-                f"{path} is {image.width} x {image.height} pixels, at most {MAX_SIDE_PX} a side "
-                f"and {MAX_PIXELS // 10**6} million in all are read",
-                hint="scale it down first",
-            )
-        if _is_stack(image):
-            raise kind(
-                f"{path} holds {getattr(image, 'n_frames', 1)} frames, one image is expected",
-                hint="save the frame you mean as a file of its own",
-            )
-        image.load()
-        image.getexif()
-        return image
+        return _opened(stream, str(path), kind)
     raise AssertionError("unreachable")
+
+
+def _opened(
+    stream: BinaryIO, name: str, kind: type[RetqError], max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Decode a file's content within the limits."""
+    image = Image.open(stream, formats=_FORMATS)
+    if max(image.size) > MAX_SIDE_PX or image.width * image.height > max_pixels:
+        raise kind(
+            f"{name} is {image.width} x {image.height} pixels, at most {MAX_SIDE_PX} a side "
+            f"and {max_pixels // 10**6} million in all are read",
+            hint="scale it down first",
+        )
+    if _is_stack(image):
+        raise kind(
+            f"{name} holds {getattr(image, 'n_frames', 1)} frames, one image is expected",
+            hint="save the frame you mean as a file of its own",
+        )
+    image.load()
+    image.getexif()
+    return image
 
 
 @contextmanager

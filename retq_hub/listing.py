@@ -68,7 +68,7 @@ def search(
     Raises:
         NetworkError: The Hub did not deliver.
     """
-    filters = ["retq"]
+    filters = ["retq", "query-vector"]
     filters += [f"target:{target}"] if target else []
     filters += [f"retq-backbone:{weights_digest[:12]}"] if weights_digest else []
     filters += [f"license:{licence.lower()}"] if licence else []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, cardfile, composition, lock, registry
+from retq_hub import artifact, assembly, cardfile, composition, lock, registry
 from retq_hub.difference import differences as query_differences
 from retq_hub.errors import CheckFailed, Finding, UsageError
 from retq_hub.hub import snapshots
@@ -115,18 +115,8 @@ def _query(folder: Path, repo: str) -> Parcel:
 def _pipeline(folder: Path, repo: str) -> Parcel:
     _refuse(folder, [*composition.findings(folder), *_odd(folder, _PIPELINE_FILES)])
     found = composition.locate(folder)
-    local = [one for one in found.lock.queries if one.origin.kind == "folder"]
-    _refuse(
-        folder,
-        [
-            Finding(
-                where=one.name,
-                what=f"is only in the folder {one.origin.path}: push it, and lock it from there",
-            )
-            for one in local
-        ],
-    )
-    card = composition.card(found, repo=repo)
+    _refuse(folder, composition.local_members(found.lock))
+    card = assembly.card(found, repo=repo)
     return Parcel(content=found.lock, files=_bytes(folder, _PIPELINE_FILES, card))
 
 

@@ -8,7 +8,7 @@ from retq_hub import artifact, compatibility, names, places, registry, remote
 from retq_hub.errors import BackboneMismatch, IntegrityError, UsageError
 from retq_hub.lock import Lock, Origin, PinnedBackbone, PinnedQuery, pinned
 from retq_hub.manifest import BackboneRef, Fingerprint
-from retq_hub.progress import Progress
+from retq_hub.progress import Progress, tell
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["pin"]
@@ -23,15 +23,19 @@ class _Candidate:
 
 
 def pin(
-    queries: Sequence[str], *, base: Path, progress: Progress, backbone: str | None = None
+    queries: Sequence[str],
+    *,
+    base: Path,
+    backbone: str | None = None,
+    progress: Progress | None = None,
 ) -> Lock:
     """Find queries as a pipeline would, and pin them with their backbone.
 
     Args:
         queries: Names, or paths of folders below ``base``.
         base: The folder in which the lock will lie.
-        progress: Where to say what should be known of a query.
         backbone: Its id; that of the first query if not given.
+        progress: Where to say what should be known of a query; a Python warning if not given.
 
     Raises:
         UsageError: There is no query, two have one name, or a folder is not below ``base``.
@@ -50,7 +54,7 @@ def pin(
     weights_digest = spec.weights_digest or found[0].ref.weights_digest
     for one in found:
         if note := _check(one, spec, weights_digest, found[0].ref):
-            progress.note(f"{one.query.name}: {note}")
+            tell(progress, f"{one.query.name}: {note}")
     return Lock(
         backbone=PinnedBackbone(
             id=spec.id,
@@ -61,32 +65,32 @@ def pin(
     )
 
 
-def _candidate(name: str, base: Path, progress: Progress) -> _Candidate:
+def _candidate(name: str, base: Path, progress: Progress | None) -> _Candidate:
     folder, origin = _found(name, base, progress)
     query = pinned(folder, origin)
     return _Candidate(query=query, ref=artifact.read_manifest(folder).backbone)
 
 
-def _found(name: str, base: Path, progress: Progress) -> tuple[Path, Origin]:
+def _found(name: str, base: Path, progress: Progress | None) -> tuple[Path, Origin]:
     """Find a query's folder, and what a lock says of where it is had."""
     if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
-        return folder, Origin(kind="folder", path=_below(folder, base).as_posix())
+        return folder, Origin(kind="folder", path=_below(folder, base, name).as_posix())
     parsed = names.parse(name)
     if parsed.kind == "registry":
-        return registry.locate(name), Origin(kind="registry")
+        return registry.locate(name, progress=progress), Origin(kind="registry")
     found = remote.locate(parsed.text, parsed.pin)
     for note in found.notes:
-        progress.note(note)
+        tell(progress, note)
     return found.folder, Origin(kind="hub", repo=found.repo, commit=found.commit)
 
 
-def _below(folder: Path, base: Path) -> PurePath:
+def _below(folder: Path, base: Path, name: str) -> PurePath:
     """Give a folder's path from the lock: a lock that is sent on names no place of this machine."""
     place, home = folder.resolve(), base.resolve()
     if home not in place.parents:
         raise UsageError(
-            f"{folder} does not lie below {base}, the folder of the lock",
-            hint=f"put a copy there (`retq pull {folder} -o {base}`) and name that, or push it",
+            f"{name} does not lie below {base}, the folder of the lock",
+            hint=f"put a copy there (`retq pull {name} -o {base}`) and name that, or push it",
         )
     return place.relative_to(home)
 

@@ -212,10 +212,10 @@ class Pipeline:
             IntegrityError: Something is not what is pinned; both digests are named.
             NetworkError: What is missing cannot be fetched.
         """
-        found = composition.locate(lock)
+        found = composition.locate(lock, progress=progress)
         pinned = found.lock.backbone
         spec = syncing.pinned_spec(pinned)
-        queries = {one.name: _exactly(one, found.base) for one in found.lock.queries}
+        queries = {one.name: _exactly(one, found.base, progress) for one in found.lock.queries}
         backbone = Backbone.from_pretrained(spec.id, progress=progress)
         syncing.check_weights(pinned, backbone.weights_digest)
         return cls(backbone=backbone, queries=queries, embed=embed)
@@ -287,9 +287,9 @@ class Pipeline:
         )
 
 
-def _exactly(pinned: PinnedQuery, base: Path) -> Query:
+def _exactly(pinned: PinnedQuery, base: Path, progress: Progress | None) -> Query:
     """Load a query of a lock."""
-    query = Query.from_pretrained(syncing.find(pinned, base).folder)
+    query = Query.from_pretrained(syncing.find(pinned, base, progress=progress).folder)
     if (actual := query.manifest.digest) != pinned.digest:
         what = f"{pinned.name}, changed meanwhile,"
         raise DigestMismatch(what, expected=pinned.digest, actual=actual, hint="try again")

@@ -234,8 +234,9 @@ def _check_holds(parcel: Parcel, repo: str, commit: str, key: str) -> None:
     name = at(repo, commit, key).name
     if (key, name) != (parcel.key, parcel.name):
         kind = "query" if key == artifact.MANIFEST else "composed pipeline"
+        pushed = parcel.name if key == parcel.key else f"the {parcel.kind} {parcel.name}"
         raise UsageError(
-            f"{repo} holds the {kind} {name}, not the {parcel.kind} {parcel.name}",
+            f"{repo} holds the {kind} {name}, not {pushed}",
             hint="a repository holds one query or pipeline: name another one",
         )
 

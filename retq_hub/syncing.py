@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from retq_hub import artifact, registry, remote
+from retq_hub import artifact, registry, remote, weightfile
 from retq_hub.errors import (
     BackboneMismatch,
+    CheckpointError,
     DigestMismatch,
-    IntegrityError,
     NotFoundError,
     RetqError,
 )
 from retq_hub.hub import reading
 from retq_hub.lock import Lock, PinnedBackbone, PinnedQuery, verify, verify_file
 from retq_hub.manifest import QueryManifest
-from retq_hub.progress import Progress
+from retq_hub.progress import Progress, Silent
 from retq_hub.spec import BackboneSpec
 
 __all__ = [
@@ -91,14 +91,14 @@ def sync(lock: Lock, base: Path, *, progress: Progress) -> Iterator[Synced]:
         BackboneMismatch: The backbone of that name here is another one.
         NetworkError: What is missing cannot be fetched.
     """
-    yield from sync_queries(lock, base)
+    yield from sync_queries(lock, base, progress=progress)
     yield sync_backbone(lock.backbone, progress=progress)
 
 
-def sync_queries(lock: Lock, base: Path) -> Iterator[Synced]:
+def sync_queries(lock: Lock, base: Path, *, progress: Progress | None = None) -> Iterator[Synced]:
     """Bring every query of a lock onto this machine, as `sync` does, and no backbone."""
     for query in lock.queries:
-        member = find(query, base)
+        member = find(query, base, progress=progress)
         kept = _kept(member) if query.origin.kind == "registry" else member
         yield Synced(
             name=query.name,
@@ -109,12 +109,13 @@ def sync_queries(lock: Lock, base: Path) -> Iterator[Synced]:
         )
 
 
-def find(query: PinnedQuery, base: Path) -> Member:
+def find(query: PinnedQuery, base: Path, *, progress: Progress | None = None) -> Member:
     """Give a pinned query, verified; it is fetched where it comes from a Hub and is not here.
 
     Args:
         query: What is pinned.
         base: The folder in which the lock lies.
+        progress: Where to say that a version is yanked; a Python warning if not given.
 
     Raises:
         NotFoundError: It is no longer where the lock says.
@@ -123,7 +124,7 @@ def find(query: PinnedQuery, base: Path) -> Member:
     """
     if query.origin.kind == "folder":
         return _in_folder(query, base)
-    return _on_hub(query) if query.origin.kind == "hub" else _in_registry(query)
+    return _on_hub(query) if query.origin.kind == "hub" else _in_registry(query, progress)
 
 
 def manifest(query: PinnedQuery, base: Path) -> QueryManifest:
@@ -134,7 +135,7 @@ def manifest(query: PinnedQuery, base: Path) -> QueryManifest:
     """
     origin = query.origin
     if origin.kind != "hub":
-        return find(query, base).found.manifest
+        return find(query, base, progress=Silent()).found.manifest
     folder = remote.fetch(str(origin.repo), str(origin.commit), files=[artifact.MANIFEST])
     verify_file(folder, artifact.MANIFEST, query)
     return artifact.read_manifest(folder)
@@ -169,26 +170,21 @@ def sync_backbone(pin: PinnedBackbone, *, progress: Progress) -> Synced:
         DigestMismatch: The weights are others than were pinned.
         NetworkError: No source delivered them.
     """
-    from retq_hub import weights
-
     spec = pinned_spec(pin)
-    before = weights.cached(spec)
-    found = weights.ensure(spec, progress=progress)
-    state: State = "fetched" if before is None else "here"
-    check_weights(pin, found.digest)
-    try:
-        weights.load(found)
-    except IntegrityError:
-        if before is None:
-            raise
-        state = "fetched again"
-        found = weights.ensure(spec, progress=progress, again=True)
+    found = weightfile.cached(spec)
+    state: State = "fetched"
+    if found is not None:
         check_weights(pin, found.digest)
+        state = "here" if _measures(found) else "fetched again"
+    if found is None or state != "here":
+        path = _fetched(spec, pin, progress, again=found is not None)
+    else:
+        path = found.path
     return Synced(
         name=pin.id,
         version=None,
-        origin=f"weights {found.digest[:12]}",
-        place=found.path,
+        origin=f"weights {pin.weights_digest[:12]}",
+        place=path,
         state=state,
     )
 
@@ -206,6 +202,22 @@ def check_weights(pin: PinnedBackbone, digest: str) -> None:
             actual=digest,
             hint=f"`retq backbones fetch {pin.id} --file CHECKPOINT` takes the right ones",
         )
+
+
+def _measures(found: weightfile.CachedWeights) -> bool:
+    """Whether cached weights are still what they were."""
+    try:
+        return weightfile.measured(found.path) == found.digest
+    except CheckpointError:
+        return False
+
+
+def _fetched(spec: BackboneSpec, pin: PinnedBackbone, progress: Progress, *, again: bool) -> Path:
+    from retq_hub import weights
+
+    found = weights.ensure(spec, progress=progress, again=again)
+    check_weights(pin, found.digest)
+    return found.path
 
 
 def _in_folder(query: PinnedQuery, base: Path) -> Member:
@@ -230,11 +242,11 @@ def _on_hub(query: PinnedQuery) -> Member:
     return Member(query=query, folder=folder, found=verify(folder, query), state=state)
 
 
-def _in_registry(query: PinnedQuery) -> Member:
+def _in_registry(query: PinnedQuery, progress: Progress | None) -> Member:
     """Use a copy in the cache, or the registry's own folder."""
     folder = registry.copy_folder(query.name, query.version, query.digest)
     if not (found := _intact(folder, query)):
-        folder = registry.locate(f"{query.name}@{query.version}")
+        folder = registry.locate(f"{query.name}@{query.version}", progress=progress)
         found = verify(folder, query)
     return Member(query=query, folder=folder, found=found, state="here")
 

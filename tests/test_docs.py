@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
-from eyes import make_csv
+from eyes import make_csv, make_folders
 from hubs import running_hub
 
 from retq_hub import errors
@@ -76,6 +76,30 @@ def test_what_is_said_of_sharing_runs_on_a_hub(
         for block in blocks(ROOT / "docs/sharing.md", "sh"):
             run(["bash", "-euc", block], tmp_path, **settings)
     assert (tmp_path / "queries/drusen/retq.json").is_file()
+
+
+@pytest.mark.slow
+def test_what_is_said_of_locks_runs_on_a_hub(
+    make_query: Callable[..., Path], make_registry: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_query(tmp_path / "drusen", name="drusen")
+    make_registry(tmp_path / "registry", "idrid-disc@9.0.0")
+    make_folders(tmp_path / "my", 1)[0].rename(tmp_path / "new")
+    with running_hub(tmp_path, users=("me",)) as hub:
+        settings = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": hub.tokens["me"],
+            "RETQ_REGISTRY": str(tmp_path / "registry"),
+        }
+        run(["retq", "push", "drusen", "--repo", "me/drusen"], tmp_path, **settings)
+        settings["RETQ_CACHE"] = str(tmp_path / "cache")
+        for block in blocks(ROOT / "docs/locks.md", "sh"):
+            run(["bash", "-euc", block], tmp_path, **settings)
+    rows = (tmp_path / "out/summary.csv").read_text()
+    assert "drusen" in rows
+    assert ",9.0.0," in rows
 
 
 @pytest.mark.slow

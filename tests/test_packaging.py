@@ -33,6 +33,10 @@ def test_registry_schemas_and_example_travel_inside(unpacked: Path) -> None:
     assert (embedded / "examples/retina.jpg").is_file()
     assert (unpacked / "retq_hub/report.css").is_file()
     assert (unpacked / "retq_hub/py.typed").is_file()
+    for kind in ("static", "templates"):
+        pages = ROOT / "retq_hub" / "gallery" / kind
+        shipped = {path.name for path in (unpacked / "retq_hub/gallery" / kind).iterdir()}
+        assert shipped == {path.name for path in pages.iterdir()}
 
 
 def test_an_installed_retq_lists_and_validates_its_own_queries(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tiny as tiny_vit
 from eyes import draw
-from lockers import NOWHERE, code_of
+from lockers import NOWHERE, code_of, publish, use_hub
 
-from retq_hub import composition, index, stock, syncing
+from retq_hub import assembly, composition, index, publication, stock, syncing
 from retq_hub.errors import BackboneMismatch, DigestMismatch, NotFoundError
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Silent
@@ -20,7 +20,7 @@ from retq_hub.storage import write_json
 def home(tmp_path, monkeypatch, cache, registry_folder, make_query) -> Path:
     make_query(tmp_path / "home/queries/mine", name="mine", targets=2, seed=4)
     monkeypatch.chdir(tmp_path / "home")
-    composition.lock(["tiny-disc", "./queries/mine"], Path("retq.lock"))
+    assembly.lock(["tiny-disc", "./queries/mine"], Path("retq.lock"))
     return tmp_path / "home"
 
 
@@ -86,6 +86,18 @@ def test_weights_that_merely_compute_the_same_are_refused(home, registry_folder,
     with pytest.raises(DigestMismatch) as caught:
         Pipeline.from_lock("retq.lock")
     assert caught.value.expected == tiny.backbone.weights_digest
+
+
+def test_a_yanked_pipeline_is_loaded_with_a_warning(home, hub, tmp_path, monkeypatch):
+    use_hub(monkeypatch, hub, tmp_path / "hf")
+    assembly.compose(["tiny-disc"], Path("set"), name="yanked-set", version="1.0.0")
+    publish(home / "set", "alice/yanked-set")
+    assert list(Pipeline.from_lock("alice/yanked-set@1.0.0").queries) == ["tiny-disc"]
+    publication.yank("alice/yanked-set", "1.0.0", reason="too old")
+    with pytest.warns(UserWarning, match="too old"):
+        Pipeline.from_lock("alice/yanked-set@v1.0.0")
+    with pytest.raises(NotFoundError, match="yanked"):
+        Pipeline.from_lock("alice/yanked-set")
 
 
 def test_there_is_no_such_lock(home):

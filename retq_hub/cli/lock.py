@@ -37,17 +37,17 @@ def lock_command(
     as_json: bool,
 ) -> None:
     """Pin queries and their backbone by commits and digests."""
-    from retq_hub import composition
+    from retq_hub import assembly
 
     progress = BarProgress()
     if name is None:
         if version or summary:
             raise UsageError("--version and --summary describe a pipeline", hint="add --name")
         path = output or Path(FILE)
-        lock = composition.lock(queries, path, backbone=backbone, progress=progress)
+        lock = assembly.lock(queries, path, backbone=backbone, progress=progress)
     else:
         path = output or Path(name)
-        lock = composition.compose(
+        lock = assembly.compose(
             queries,
             path,
             name=name,
@@ -74,9 +74,7 @@ def sync_command(lock: str, as_json: bool) -> None:
     from retq_hub.syncing import sync
 
     progress = BarProgress()
-    found = composition.locate(lock)
-    for note in found.notes:
-        progress.note(note)
+    found = composition.locate(lock, progress=progress)
     done = []
     try:
         for one in sync(found.lock, found.base, progress=progress):

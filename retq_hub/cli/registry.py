@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from retq_hub import registry
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import json_option
 
@@ -23,10 +22,13 @@ __all__ = ["pull_command"]
 def pull_command(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
     """Get verified copies of queries and print where they lie.
 
-    NAME, NAME@VERSION, or of a Hub ns/NAME, ns/NAME@VERSION (also a branch or commit).
+    NAME, NAME@VERSION, or of a Hub ns/NAME, ns/NAME@VERSION (also a branch or commit). A composed
+    pipeline comes with its queries.
     """
+    from retq_hub import assembly
+
     progress = BarProgress()
-    places = {name: str(registry.pull(name, into=output, progress=progress)) for name in names}
+    places = {name: str(assembly.pull(name, into=output, progress=progress)) for name in names}
     if as_json:
         print_json(places)
     else:

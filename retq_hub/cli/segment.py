@@ -47,6 +47,7 @@ def segment_command(
     as_json: bool,
 ) -> None:
     """Segment IMAGES: files, folders or patterns. Done ones are skipped on a second run."""
+    _check_one(queries, lock, backbone, allow_mismatch)
     from dataclasses import asdict
 
     from retq_hub.segment import Options, find_images, segment
@@ -95,6 +96,18 @@ def segment_command(
         raise SystemExit(1 if done.done or done.skipped else last.exit_code)
 
 
+def _check_one(
+    queries: tuple[str, ...], lock: str | None, backbone: str | None, allow_mismatch: bool
+) -> None:
+    """Refuse neither queries nor a lock, both, and what a lock has decided already."""
+    if (lock is None) == (not queries):
+        raise UsageError("name queries with -q, or a lock with --lock", hint="one of the two")
+    if lock is not None and (backbone or allow_mismatch):
+        raise UsageError(
+            "a lock pins its backbone", hint="leave --backbone and --allow-mismatch out"
+        )
+
+
 def _pipeline(
     queries: tuple[str, ...],
     lock: str | None,
@@ -105,8 +118,6 @@ def _pipeline(
     """Load the queries that are named, or those of the lock."""
     from retq_hub.pipeline import Pipeline
 
-    if (lock is None) == (not queries):
-        raise UsageError("name queries with -q, or a lock with --lock", hint="one of the two")
     if lock is None:
         return Pipeline.from_pretrained(
             queries,
@@ -114,9 +125,5 @@ def _pipeline(
             allow_mismatch=allow_mismatch,
             embed=False,
             progress=progress,
-        )
-    if backbone or allow_mismatch:
-        raise UsageError(
-            "a lock pins its backbone", hint="leave --backbone and --allow-mismatch out"
         )
     return Pipeline.from_lock(lock, embed=False, progress=progress)

@@ -56,9 +56,9 @@ class _Serve(click.Group):
 def serve_command(
     ctx: click.Context, data: Path | None, host: str, port: int, refuse_invalid: bool
 ) -> None:
-    """Serve a hub that speaks the Hugging Face protocol.
+    """Serve a hub that speaks the Hugging Face protocol, with a gallery for people.
 
-    It prints its address when it is ready. Clients find it by HF_ENDPOINT.
+    It prints its address when it is ready. Clients find it by HF_ENDPOINT, people by a browser.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -66,7 +66,15 @@ def serve_command(
         raise UsageError("--data is missing", hint="name the hub's folder")
     with _extra():
         from retq_hub.server.service import serve
-    serve(data, host=host, port=port, refuse_invalid=refuse_invalid, ready=click.echo)
+        from retq_hub.server.shelf import pages
+    serve(
+        data,
+        host=host,
+        port=port,
+        refuse_invalid=refuse_invalid,
+        ready=click.echo,
+        pages=[pages],
+    )
 
 
 @serve_command.group("user")

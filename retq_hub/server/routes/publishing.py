@@ -8,7 +8,8 @@ from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import commits, discussions, payloads, refs, repos
 from retq_hub.server.accounts import User
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import bad_request, forbidden, revision_not_found
 from retq_hub.server.naming import check_path
 from retq_hub.server.repos import Repo
@@ -71,7 +72,7 @@ def _target(connection: sqlite3.Connection, call: Call, repo: Repo) -> tuple[str
     """
     user = repos.require_user(call.user)
     revision = call.params["revision"]
-    if revision.startswith(f"refs/{refs.PULL}/"):
+    if revision.startswith(f"refs/{refs.PULL}/") and not call.flag("create_pr"):
         return refs.PULL, _pull(connection, repo, revision, user), user
     name = revision.removeprefix(f"refs/{refs.BRANCH}/")
     refs.resolve(connection, repo, f"refs/{refs.BRANCH}/{name}")

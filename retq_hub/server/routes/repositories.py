@@ -8,8 +8,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import commits, descriptions, listing, refs, repos, trees
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
 from retq_hub.server.documents import repo_document, select
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import Fault, bad_request, repo_not_found
 from retq_hub.server.naming import KINDS, RepoId
 

@@ -7,8 +7,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import blame, commits, refs, trees
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
 from retq_hub.server.documents import entry_document
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import bad_request, entry_not_found
 from retq_hub.server.routes.repositories import REPO
 

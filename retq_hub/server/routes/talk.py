@@ -8,8 +8,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import commits, diffs, discussions, edits, refs, repos
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
 from retq_hub.server.discussions import Discussion
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import forbidden, not_found
 from retq_hub.server.repos import Repo
 from retq_hub.server.routes.repositories import REPO
