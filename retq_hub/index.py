@@ -87,7 +87,7 @@ def build(registry: Path) -> Index:
     own = [*_artifacts(registry), *_contributed(registry)]
     taken = {(one.repo, one.commit) for one in own if one.repo}
     kept = [one for one in before.collected if (one.repo, one.commit) not in taken]
-    records = _noted([*own, *kept], notices.read(registry), str(registry))
+    records = _noted([*own, *kept], notices.read(registry))
     return finished(records, near=near_of(before), broken=before.broken, place=str(registry))
 
 
@@ -141,9 +141,12 @@ def findings(registry: Path) -> list[Finding]:
         return list(error.findings)
     except RetqError as error:
         return [Finding(where=str(registry), what=error.found)]
+    said = notices.read(registry)
     have = {one.key: one for one in stored.records}
     want = {one.key: one for one in built.records}
     drift = {
+        "is in notices.json and not in the registry": {*said.yanked, *said.superseded}
+        - want.keys(),
         "is in the index and not in the folder": have.keys() - want.keys(),
         "is in the folder and not in the index": want.keys() - have.keys(),
         "differs between index and folder": {
@@ -245,18 +248,8 @@ def _contributed(registry: Path) -> Iterator[Record]:
         yield record
 
 
-def _noted(records: list[Record], said: notices.Notices, place: str) -> list[Record]:
+def _noted(records: list[Record], said: notices.Notices) -> list[Record]:
     """Add what is said of versions after they were published."""
-    known = {one.key for one in records}
-    if strange := sorted({*said.yanked, *said.superseded} - known):
-        raise ManifestError(
-            place,
-            [
-                Finding(where=key, what="is in notices.json and not in the registry")
-                for key in strange
-            ],
-            hint="correct the notices",
-        )
     return [
         one
         if "/" in one.name

@@ -122,7 +122,6 @@ def test_a_successor_is_named_to_who_asks_for_the_old_one(registry_folder):
         ({"tiny-spot@0.1.0": "tiny-spot"}, "supersedes itself"),
         ({"tiny-spot@0.1.0": "tiny-disc@1.0.0", "tiny-disc@1.0.0": "tiny-spot"}, "itself"),
         ({"tiny-spot@0.1.0": "absent"}, "refers to absent"),
-        ({"absent@0.1.0": "tiny-spot"}, "absent@0.1.0: is in notices.json"),
     ],
 )
 def test_notices_that_make_no_sense_are_refused(registry_folder, said, message):
@@ -130,6 +129,14 @@ def test_notices_that_make_no_sense_are_refused(registry_folder, said, message):
     with pytest.raises(ManifestError, match=message):
         index.build(registry_folder)
     assert index.findings(registry_folder)
+
+
+def test_a_notice_of_a_version_that_is_gone_is_found_but_breaks_nothing(registry_folder):
+    superseded(registry_folder, said={"absent@0.1.0": "tiny-spot"})
+    index.write(registry_folder, index.build(registry_folder))
+    assert [str(one) for one in index.findings(registry_folder)] == [
+        "absent@0.1.0: is in notices.json and not in the registry"
+    ]
 
 
 def test_a_name_twice_in_one_registry_is_refused():
