@@ -31,7 +31,7 @@ make_query() { # NAME VERSION SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
         --author "The retq-hub authors" "${options[@]}" -o "$work/$name"
     retq evaluate "$work/$name" "$@" --split test --record
     mkdir -p "$place"
-    cp "$work/$name"/{retq.json,query.safetensors,golden.safetensors,README.md} "$place"
+    cp "$work/$name"/{retq.json,query.safetensors,golden.safetensors,README.md,overlay.jpg} "$place"
 }
 
 make_query idrid-disc 1.1.0 "Optic disc in colour fundus photographs of adults, one backbone pass." \
@@ -55,3 +55,4 @@ make_query idrid-ex 1.0.0 "Hard exudates in colour fundus photographs of adults,
 make_query idrid-se 1.0.0 "Soft exudates in colour fundus photographs of adults, tiles and context." \
     "${fine[@]}" -- "${idrid[@]}" --target se
 retq index build "$out"
+RETQ_REGISTRY="$out" retq card "$out"/queries/*/*/

@@ -1,6 +1,7 @@
 """The artifact on disk: read it, write it, check it. No torch, no network, nothing executable.
 
-An artifact is a folder with four files; docs/artifact.md describes them byte by byte.
+An artifact is a folder with four files, and perhaps a picture; docs/artifact.md describes them
+byte by byte.
 """
 
 import shutil
@@ -29,6 +30,7 @@ from retq_hub.inspection import (
     shape_findings,
 )
 from retq_hub.manifest import FileDigest, QueryManifest, from_json, to_json
+from retq_hub.picture import PICTURE, picture_findings
 from retq_hub.storage import json_text, whole_folder
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ __all__ = [
     "CARD",
     "GOLDEN",
     "MANIFEST",
+    "PICTURE",
     "QUERY",
     "Artifact",
     "Golden",
@@ -167,6 +170,7 @@ def findings(folder: Path) -> list[Finding]:
     found = [*sense_findings(manifest)]
     if not (folder / CARD).is_file():
         found.append(Finding(where=CARD, what="is missing"))
+    found += picture_findings(folder)
     tensors = {}
     for name in (QUERY, GOLDEN):
         try:
@@ -191,6 +195,7 @@ def write(
     bias: "Floats",
     golden: Golden,
     card: str,
+    picture: bytes | None = None,
 ) -> QueryManifest:
     """Write an artifact, whole or not at all; the same input gives the same bytes.
 
@@ -201,6 +206,7 @@ def write(
         bias: (C,) float32.
         golden: The golden test.
         card: The model card's text.
+        picture: The JPEG beside the card; if not given, one that is there stays.
 
     Returns:
         The manifest as it was written.
@@ -228,6 +234,8 @@ def write(
             (temporary / name).write_bytes(blob)
         (temporary / MANIFEST).write_text(json_text(document), encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
+        if picture is not None:
+            (temporary / PICTURE).write_bytes(picture)
     return manifest
 
 
@@ -243,8 +251,11 @@ def copy(source: Path, goal: Path) -> None:
         IntegrityError: The artifact is not intact.
         StorageError: The place cannot be written.
     """
+    if found := picture_findings(source):
+        raise IntegrityError(f"{source}: {found[0]}", hint="get it again, or remove the picture")
     with _replacing(goal) as temporary:
-        for name in _FILES:
+        (temporary / PICTURE).unlink(missing_ok=True)
+        for name in (*_FILES, PICTURE):
             if (source / name).is_file():
                 shutil.copyfile(source / name, temporary / name)
         read(temporary)

@@ -1,9 +1,16 @@
-"""The model card: the README of an artifact, made from its manifest. No torch, no network."""
+"""The model card: the README of an artifact, made from its manifest. No torch, no files.
+
+Manifests come from anywhere: what they say comes out as text, never as Markdown, HTML or YAML.
+"""
 
 from collections.abc import Iterable
 
-from retq_hub.manifest import Licence, Measured, QueryManifest
+from retq_hub import metadata
+from retq_hub.handwriting import Handwriting, sealed, section
+from retq_hub.manifest import Concept, Licence, Measured, QueryManifest
+from retq_hub.markdown import doi_link, inline, link, table
 from retq_hub.notation import meaning, upsampling, width, written
+from retq_hub.picture import PICTURE, Picture
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["NOT_A_DEVICE", "UNKNOWN", "combination", "render"]
@@ -13,14 +20,7 @@ NOT_A_DEVICE = "Research software, not a medical device: not for diagnosis or tr
 UNKNOWN = Licence(id="LicenseRef-unknown")
 """Stands where nobody has said under which licence something is."""
 
-_LABELS = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "dice": "Dice",
-    "iou": "IoU",
-    "dice_at_0.5": "Dice at 0.5",
-    "iou_at_0.5": "IoU at 0.5",
-}
+_CREDIT = "Photograph: Mikael Häggström, CC0."
 
 
 def combination(licences: Iterable[Licence]) -> str:
@@ -34,72 +34,161 @@ def combination(licences: Iterable[Licence]) -> str:
     return f"commercial use not known ({names}): read the licences"
 
 
-def render(manifest: QueryManifest, backbone: BackboneSpec) -> str:
+def render(
+    manifest: QueryManifest,
+    backbone: BackboneSpec,
+    *,
+    repo: str | None = None,
+    picture: Picture | None = None,
+    kept: Handwriting | None = None,
+) -> str:
     """Write the model card of a query.
 
     Args:
         manifest: The query's manifest.
         backbone: The backbone that it was made for.
+        repo: Where it can be pulled from: its Hub repository, ``ns/name``, or its name in a
+            registry; None: it is a folder.
+        picture: What ``overlay.jpg`` beside the card shows; None: there is none.
+        kept: What people wrote into the card that this one takes the place of.
 
     Returns:
-        Markdown with a YAML head that the Hub reads.
+        Markdown with a YAML head that the Hub reads; the same input gives the same text.
     """
+    kept = kept or Handwriting()
     parts = [
-        _head(manifest, backbone),
         f"# {manifest.name}",
-        f"{manifest.summary}\n\n{NOT_A_DEVICE}",
+        inline(manifest.summary),
+        *([] if picture is None else [_picture(manifest, picture)]),
+        NOT_A_DEVICE,
+        _use(manifest, repo),
+        _figures(manifest),
+        f"## Intended use and limits\n\n{inline(manifest.intended_use)}\n\n"
+        f"{inline(manifest.limits)}",
+        section(kept.notes),
         _what(manifest, backbone),
-        _use(manifest),
-        "\n\n".join(["## Figures", *map(_figures, manifest.metrics)])
-        if manifest.metrics
-        else "## Figures\n\nNot measured yet: `retq evaluate --record` fills them in.",
         _data(manifest),
         *_search(manifest),
-        f"## Intended use and limits\n\n{manifest.intended_use}\n\n{manifest.limits}",
         _licence(manifest, backbone),
+        _citation(manifest, backbone),
     ]
-    if manifest.citation:
-        parts.append(f"## Citation\n\n{manifest.citation}")
-    return "\n\n".join(parts) + "\n"
+    head = metadata.document(manifest, backbone)
+    return sealed(head, "\n\n".join(parts), kept=kept, repo=repo)
 
 
-def _head(manifest: QueryManifest, backbone: BackboneSpec) -> str:
-    tags = ["retq", "query-vector", f"retq-backbone:{manifest.backbone.weights_digest[:12]}"]
-    tags += [f"target:{target.name}" for target in manifest.targets]
-    lines = ["library_name: retq", "pipeline_tag: image-segmentation", "tags:"]
-    lines += [f"- {_quoted(tag)}" for tag in tags]
-    lines += [f"license: {_hub_licence(manifest.licence)}"]
-    if backbone.hub_id:
-        lines += [f"base_model: {_quoted(backbone.hub_id)}", "base_model_relation: adapter"]
-    return "\n".join(["---", *lines, "---"])
+def _picture(manifest: QueryManifest, picture: Picture) -> str:
+    """Show the picture, with a line that says no more than it does."""
+    name = ", ".join(target.label for target in manifest.targets)
+    alt = inline(f"A photograph with the outline of what {manifest.name} marks: {name}")
+    return f"![{alt}]({PICTURE})\n\n*{_caption(picture)}*"
 
 
-def _hub_licence(licence: Licence) -> str:
-    """The Hub writes SPDX identifiers in lower case, and ``other`` for the rest."""
-    return "other" if licence.id.startswith("LicenseRef") else _quoted(licence.id.lower())
+def _caption(picture: Picture) -> str:
+    if picture.area is None:
+        return "The picture was given by the query's makers."
+    share = f"{picture.area:.2%}".replace("%", " %") if picture.area >= 0.0001 else "under 0.01 %"
+    if not picture.example:
+        return f"The query marks {share if picture.area else 'nothing'} of this photograph."
+    if picture.area:
+        found = f"On this photograph of a healthy eye the query marks {share} of the picture."
+    else:
+        found = "The query marks nothing on this photograph of a healthy eye."
+    return f"{found} {_CREDIT}"
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _use(manifest: QueryManifest, repo: str | None) -> str:
+    """Give five lines for Python and two for a shell."""
+    pinned = f"{repo}@v{manifest.version}" if repo else f"./{manifest.name}"
+    pull = f"retq pull {pinned}\n" if repo else ""
+    return f"""## Use
+
+```python
+from retq_hub import Pipeline
+
+pipe = Pipeline.from_pretrained(queries=["{pinned}"])
+found = pipe("eye.jpg")["{manifest.name}"]
+found.mask, found.probability, found.area
+```
+
+```sh
+{pull}retq segment eye.jpg -q {pinned} -o out/
+```
+
+This is version {manifest.version}. Published versions never change: a better query is a new one."""
+
+
+def _figures(manifest: QueryManifest) -> str:
+    if not manifest.metrics:
+        return "## Figures\n\nNot measured yet: `retq evaluate --record` fills them in."
+    below = "The interval is a bootstrap of the mean over images."
+    return "\n\n".join(["## Figures", *(_measured(one) for one in manifest.metrics), below])
+
+
+def _measured(measured: Measured) -> str:
+    where = inline(
+        f"{measured.dataset}, split {measured.split}, target {measured.target}: "
+        f"{measured.n_images} images of {measured.size_px} x {measured.size_px} pixels, "
+        f"threshold {measured.threshold:g}."
+    )
+    rows = []
+    for name, label in metadata.LABELS.items():
+        at_half = name.endswith("_at_0.5")
+        if name not in measured.values or (at_half and measured.threshold == 0.5):
+            continue
+        value = measured.values[name]
+        low, high = value.ci95
+        figures = (f"{value.mean:.4f}", f"{low:.4f} - {high:.4f}")
+        rows.append((label, *figures, f"{value.min:.4f}", f"{value.max:.4f}"))
+    header = ("per image", "mean", "95 % interval", "worst", "best")
+    return f"{where}\n\n{table(header, rows, right=4)}"
 
 
 def _what(manifest: QueryManifest, backbone: BackboneSpec) -> str:
-    rows = [("targets", ", ".join(_target(manifest)))]
-    rows += [
+    reads = written(manifest.basis, size_px=backbone.preprocessing.size_px)
+    rows = [
+        ("targets", ", ".join(_targets(manifest))),
         ("version", manifest.version),
-        ("backbone", f"{backbone.title} (`{backbone.id}`)"),
+        ("backbone", f"{inline(backbone.title)} (`{backbone.id}`)"),
         ("weights digest", f"`{manifest.backbone.weights_digest}`"),
-        ("reads", f"`{written(manifest.basis, size_px=backbone.preprocessing.size_px)}`"),
+        ("reads", f"`{reads}`"),
         ("floats", f"{width(manifest.basis, backbone.tokens.width)} a target, and a bias"),
         ("threshold", ", ".join(f"{value:g}" for value in manifest.head.thresholds)),
-        ("threshold chosen by", manifest.head.threshold_choice),
-        ("upsampling", upsampling(manifest.head)),
-        ("probabilities", meaning(manifest.head)),
-        ("recipe", f"{manifest.training.recipe}; {manifest.training.loss}"),
+        ("threshold chosen by", inline(manifest.head.threshold_choice)),
+        ("upsampling", inline(upsampling(manifest.head))),
+        ("probabilities", inline(meaning(manifest.head))),
+        ("recipe", inline(f"{manifest.training.recipe}; {manifest.training.loss}")),
         ("L2 weight", f"{manifest.training.l2:g}"),
-        ("basis chosen by", manifest.training.selection),
+        ("basis chosen by", inline(manifest.training.selection)),
+        ("made with", inline(", ".join(_versions(manifest)))),
     ]
-    return "\n".join(["## What it is", "", "| | |", "|---|---|", *(_row(row) for row in rows)])
+    return f"## What it is\n\n{table(('', ''), rows)}"
+
+
+def _versions(manifest: QueryManifest) -> list[str]:
+    return [f"{name} {version}" for name, version in sorted(manifest.training.versions.items())]
+
+
+def _targets(manifest: QueryManifest) -> list[str]:
+    return [inline(one.label) + _concept(one.code) for one in manifest.targets]
+
+
+def _concept(concept: Concept | None) -> str:
+    if concept is None:
+        return ""
+    named = link(f"http://snomed.info/id/{concept.code}", f"SNOMED CT {concept.code}")
+    return f" ({named})"
+
+
+def _data(manifest: QueryManifest) -> str:
+    lines = ["## Training data", ""]
+    for data in manifest.data:
+        doi = f", {doi_link(data.doi)}" if data.doi else ""
+        cited = f" {inline(data.citation)}" if data.citation else ""
+        lines.append(
+            f"- {inline(data.title)}, split {inline(data.split)}: {data.n_images} images{doi}, "
+            f"{_named(data.licence)}.{cited}"
+        )
+    return "\n".join(lines)
 
 
 def _search(manifest: QueryManifest) -> list[str]:
@@ -107,80 +196,35 @@ def _search(manifest: QueryManifest) -> list[str]:
     trials = manifest.training.trials or ()
     if len(trials) < 2:
         return []
-    lines = [
-        "## What was tried",
-        "",
-        "Cross-validation over the training images; no test image had a part in it.",
-        "",
-        f"| basis | floats | L2 | upsampling | held-out {manifest.training.measure} |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for one in trials:
         led = "bilinear"
         if one.guided:
             led = f"guided, {one.guided.radius_px} px, {one.guided.epsilon:g}"
-        cells = (one.basis, str(one.floats), f"{one.l2:g}", led, f"{one.measure:.4f}")
-        lines.append(_row(cells))
-    return ["\n".join(lines)]
-
-
-def _target(manifest: QueryManifest) -> list[str]:
+        rows.append((inline(one.basis), str(one.floats), f"{one.l2:g}", led, f"{one.measure:.4f}"))
+    measure = metadata.LABELS.get(manifest.training.measure or "", "measure")
+    header = ("basis", "floats", "L2", "upsampling", f"held-out {measure}")
     return [
-        f"{target.label} (SNOMED CT {target.code.code})" if target.code else target.label
-        for target in manifest.targets
+        "## What was tried\n\nCross-validation over the training images; no test image had a part "
+        f"in it.\n\n{table(header, rows, right=1)}"
     ]
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def _use(manifest: QueryManifest) -> str:
-    return f"""## Use
-
-```python
-from retq_hub import Pipeline
-
-pipe = Pipeline.from_pretrained(queries=["./{manifest.name}"])
-found = pipe("eye.jpg")["{manifest.name}"]
-found.mask, found.probability, found.area
-```
-
-`retq segment eye.jpg -q ./{manifest.name} -o out/` does the same from a shell."""
-
-
-def _figures(measured: Measured) -> str:
-    lines = [
-        f"{measured.dataset}, split {measured.split}, {measured.n_images} images, "
-        f"{measured.size_px} x {measured.size_px} pixels, per image; 95 % bootstrap interval of "
-        "the mean over images:",
-        "",
-        "| | mean | 95 % interval | worst | best |",
-        "|---|---|---|---|---|",
-    ]
-    for name, value in measured.values.items():
-        low, high = value.ci95
-        interval = f"{low:.4f} - {high:.4f}"
-        cells = (_LABELS[name], f"{value.mean:.4f}", interval, f"{value.min:.4f}")
-        lines.append(_row((*cells, f"{value.max:.4f}")))
-    return "\n".join(lines)
-
-
-def _data(manifest: QueryManifest) -> str:
-    lines = ["## Training data", ""]
-    for data in manifest.data:
-        doi = f", doi:{data.doi}" if data.doi else ""
-        cited = f" {data.citation}" if data.citation else ""
-        lines.append(
-            f"- {data.title}, split {data.split}: {data.n_images} images{doi}, "
-            f"{data.licence.id}.{cited}"
-        )
-    return "\n".join(lines)
 
 
 def _licence(manifest: QueryManifest, backbone: BackboneSpec) -> str:
     every = [manifest.licence, backbone.licence, *(data.licence for data in manifest.data)]
     return (
-        f"## Licence\n\nQuery: {manifest.licence.id}. Backbone: {backbone.licence.id}. "
-        f"Together with the data: {combination(every)}."
+        f"## Licence\n\nQuery: {_named(manifest.licence)}. Backbone: {_named(backbone.licence)}. "
+        f"Together with the data: {inline(combination(every))}."
     )
+
+
+def _citation(manifest: QueryManifest, backbone: BackboneSpec) -> str:
+    lines = [f"- Query: {inline(', '.join(manifest.authors))}."]
+    lines += [f"- Data: {inline(manifest.citation)}"] if manifest.citation else []
+    lines += [f"- Backbone: {inline(backbone.citation)}"] if backbone.citation else []
+    return "\n".join(["## Authors and citation", "", *lines])
+
+
+def _named(licence: Licence) -> str:
+    """Name a licence, with a link to its text where there is one."""
+    return link(licence.url, licence.id)

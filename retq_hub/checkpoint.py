@@ -19,7 +19,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from retq_hub import hub
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import (
     DigestMismatch,
@@ -31,6 +30,7 @@ from retq_hub.errors import (
     UsageError,
     storage_errors,
 )
+from retq_hub.hub import reading
 from retq_hub.progress import Progress
 from retq_hub.spec import Source
 from retq_hub.storage import cache_dir
@@ -40,6 +40,7 @@ __all__ = ["alone", "describe", "fetch"]
 _CHUNK_BYTES = 2**20
 _TIMEOUT_S = 30
 _TICK_S = 0.1
+_HUB_PATIENCE_S = 3600.0
 
 
 @contextmanager
@@ -127,8 +128,11 @@ def _from_file(source: Source, pin: str | None, scratch: Path, progress: Progres
 
 def _from_hub(source: Source, pin: str | None, scratch: Path, progress: Progress) -> Path:
     pin = _pinned(source, pin)
-    path = hub.download(
-        str(source.repo), revision=str(source.revision), filename=str(source.filename)
+    path = reading.download(
+        str(source.repo),
+        revision=str(source.revision),
+        filename=str(source.filename),
+        patience_s=_HUB_PATIENCE_S,
     )
     _verify(path, pin)
     return path

@@ -11,6 +11,7 @@
     |   |-- CheckpointError       4   ... tensors missing, extra or misshapen; a hostile pickle
     |   `-- BackboneMismatch      4   ... a query was made for another backbone
     |-- NetworkError              5   a hub, an index or a server did not deliver
+    |   `-- Unreachable           5   ... because it cannot be reached, or is busy
     |-- BadInputError             6   a file of the user's that cannot be used
     |   |-- ImageError            6   ... an image
     |   |-- MaskError             6   ... a mask
@@ -43,6 +44,7 @@ __all__ = [
     "NotFoundError",
     "RetqError",
     "StorageError",
+    "Unreachable",
     "UsageError",
     "is_storage",
     "storage_errors",
@@ -141,6 +143,10 @@ class NetworkError(RetqError):
     """A hub, an index or a server that did not deliver."""
 
     exit_code = 5
+
+
+class Unreachable(NetworkError):
+    """A hub that cannot be reached or is busy: what the cache holds may serve."""
 
 
 class BadInputError(RetqError):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from retq_hub import artifact, card, registry
+from retq_hub import artifact, cardfile, registry
 from retq_hub.backbone import LazyBackbone
 from retq_hub.comparison import Comparison, compare
 from retq_hub.dataset import Dataset, Sample
@@ -247,13 +247,15 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
     same = (measured.dataset, measured.split, measured.target)
     others = [one for one in manifest.metrics if (one.dataset, one.split, one.target) != same]
     manifest = replace(manifest, metrics=(*others, measured))
+    text = cardfile.compose(folder, manifest, registry.backbone_spec(manifest.backbone.id))
+    cardfile.lay_aside(folder)
     return artifact.write(
         folder,
         manifest=manifest,
         vector=found.vector,
         bias=found.bias,
         golden=found.golden,
-        card=card.render(manifest, registry.backbone_spec(manifest.backbone.id)),
+        card=text,
     )
 
 

@@ -19,7 +19,16 @@ from retq_hub.grids import upsample
 from retq_hub.images import decode
 from retq_hub.pipeline import Segmentation
 
-__all__ = ["PALETTE", "area_text", "colour_bar", "marks", "outlined", "overlay", "probability_map"]
+__all__ = [
+    "PALETTE",
+    "area_text",
+    "colour_bar",
+    "marks",
+    "outlined",
+    "overlay",
+    "probability_map",
+    "targets",
+]
 
 PALETTE = ("#56B4E9", "#F0E442", "#009E73", "#FFFFFF", "#0072B2", "#CC79A7", "#E69F00", "#D55E00")
 """Colours of queries by position, those first that stand out from a retina.
@@ -102,11 +111,42 @@ def overlay(
         A PIL image of mode RGB, as wide as the photograph and higher.
     """
     picture = marks(image, found, colours=colours, max_side_px=max_side_px)
-    panel = _legend(picture.width, found, colours)
-    whole = Image.new("RGB", (picture.width, picture.height + panel.height))
-    whole.paste(picture, (0, 0))
-    whole.paste(panel, (0, picture.height))
-    return whole
+    rows = [
+        (name, ", ".join(target.label for target in one.manifest.targets), area_text(one))
+        for name, one in found.items()
+    ]
+    return _with_legend(picture, rows, colours)
+
+
+def targets(
+    image: Image.Image,
+    segmentation: Segmentation,
+    *,
+    colours: Sequence[str] = PALETTE,
+    max_side_px: int = 1600,
+) -> Image.Image:
+    """Draw what one query marked, each target in a colour of its own; with several, a legend.
+
+    Args:
+        image: The photograph.
+        segmentation: What the query says of it.
+        colours: ``#RRGGBB`` by the targets' position, from the start again when used up.
+        max_side_px: A photograph that is larger, without the legend, is scaled down to this.
+
+    Returns:
+        A PIL image of mode RGB.
+    """
+    picture = _photograph(image, max_side_px)
+    maps = segmentation.margin_at(*picture.size)
+    coloured = list(zip(maps, cycle(colours), strict=False))
+    for margin, colour in sorted(coloured, key=lambda one: -(one[0] > 0).mean()):
+        _draw_margin(picture, margin, colour, tint=_TINT)
+    if len(maps) == 1:
+        return picture
+    areas = [_share_text(float((margin > 0).mean())) for margin in maps]
+    named = zip(segmentation.manifest.targets, areas, strict=True)
+    rows = [(target.name, target.label, area) for target, area in named]
+    return _with_legend(picture, rows, colours)
 
 
 def probability_map(
@@ -156,14 +196,17 @@ def colour_bar(width: int, height: int) -> Image.Image:
 
 def area_text(segmentation: Segmentation) -> str:
     """Say how much of the picture a query marked: ``1.52 %``, ``under 0.01 %``, or nothing."""
-    area = segmentation.area
-    if area >= 0.0001:
-        return f"{area:.2%}".replace("%", " %")
     height, width = segmentation.logits.shape[1:]
     # A peak between the points at which the area is measured still counts as marked.
-    if area or segmentation.mask_at(width, height).any():
+    if not segmentation.area and segmentation.mask_at(width, height).any():
         return "under 0.01 %"
-    return "nothing marked"
+    return _share_text(segmentation.area)
+
+
+def _share_text(share: float) -> str:
+    if not share:
+        return "nothing marked"
+    return f"{share:.2%}".replace("%", " %") if share >= 0.0001 else "under 0.01 %"
 
 
 def _photograph(image: Image.Image, max_side_px: int) -> Image.Image:
@@ -236,16 +279,28 @@ def _colour_table() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return np.stack(channels, axis=1).round().astype(np.uint8), (opacity * 255).astype(np.uint8)
 
 
-def _legend(width: int, found: Mapping[str, Segmentation], colours: Sequence[str]) -> Image.Image:
-    """Give the panel with a row for each query: colour, name and area, the label below."""
+def _with_legend(
+    picture: Image.Image, rows: Sequence[tuple[str, str, str]], colours: Sequence[str]
+) -> Image.Image:
+    """Put a legend below a picture."""
+    panel = _legend(picture.width, rows, colours)
+    whole = Image.new("RGB", (picture.width, picture.height + panel.height))
+    whole.paste(picture, (0, 0))
+    whole.paste(panel, (0, picture.height))
+    return whole
+
+
+def _legend(
+    width: int, rows: Sequence[tuple[str, str, str]], colours: Sequence[str]
+) -> Image.Image:
+    """Give the panel with a row for each name, label and area, the label below the name."""
     em = min(32, max(11, round(width / 46)))
     row = round(em * 2.9)
-    panel = Image.new("RGB", (width, len(found) * row + round(em * 1.2)), "#FFFFFF")
+    panel = Image.new("RGB", (width, len(rows) * row + round(em * 1.2)), "#FFFFFF")
     draw = ImageDraw.Draw(panel)
     top = round(em * 0.9)
-    for (name, segmentation), colour in zip(found.items(), cycle(colours), strict=False):
-        labels = ", ".join(target.label for target in segmentation.manifest.targets)
-        _legend_row(draw, top, em, colour, (name, labels, area_text(segmentation)))
+    for texts, colour in zip(rows, cycle(colours), strict=False):
+        _legend_row(draw, top, em, colour, texts)
         top += row
         if top < panel.height - em:
             rule = top - round(em * 0.45)

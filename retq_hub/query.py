@@ -1,14 +1,18 @@
 """A query in memory: its vectors, its manifest, where it came from."""
 
+import tempfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from retq_hub import artifact, registry
+from retq_hub import artifact, publication, registry
 from retq_hub.artifact import Artifact
 from retq_hub.grids import logit_map
 from retq_hub.manifest import QueryManifest
+from retq_hub.picture import read_picture
+from retq_hub.progress import Progress
+from retq_hub.publication import Pushed
 
 __all__ = ["Query"]
 
@@ -19,6 +23,7 @@ class Query:
     Args:
         found: The artifact it was read from.
         card: The model card's text.
+        picture: The JPEG beside it; None: there is none.
 
     Attributes:
         manifest: The content of its ``retq.json``.
@@ -26,29 +31,37 @@ class Query:
         bias: (C,) float32.
     """
 
-    def __init__(self, found: Artifact, *, card: str) -> None:
+    def __init__(self, found: Artifact, *, card: str, picture: bytes | None = None) -> None:
         self._artifact = found
         self._card = card
+        self._picture = picture
         self.manifest: QueryManifest = found.manifest
         self.vector: Tensor = torch.from_numpy(found.vector.copy())
         self.bias: Tensor = torch.from_numpy(found.bias.copy())
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> "Query":
+    def from_pretrained(cls, name: str | Path, *, progress: Progress | None = None) -> "Query":
         """Load a query and verify it.
 
         Args:
-            name: ``idrid-disc``, ``idrid-disc@1.0.0``, or an artifact's folder.
+            name: ``idrid-disc``, ``idrid-disc@1.0.0``, an artifact's folder, or a repository on the
+                Hub: ``someone/drusen``, ``someone/drusen@v1.0.0``.
+            progress: Where to say that a version is yanked; a Python warning if not given.
 
         Raises:
             NotFoundError: There is no such query; the message says which names are near.
             IntegrityError: The artifact is not intact.
             ManifestError: Its manifest breaks the schema.
+            NetworkError: The Hub did not deliver, or refused.
         """
-        folder = name if isinstance(name, Path) else registry.locate(name)
+        folder = name if isinstance(name, Path) else registry.locate(name, progress=progress)
         found = artifact.read(folder)
         card = folder / artifact.CARD
-        return cls(found, card=card.read_text(encoding="utf-8") if card.is_file() else "")
+        return cls(
+            found,
+            card=card.read_text(encoding="utf-8") if card.is_file() else "",
+            picture=read_picture(folder),
+        )
 
     def __call__(self, *blocks: Tensor) -> Tensor:
         """Apply the query.
@@ -78,5 +91,35 @@ class Query:
             bias=self._artifact.bias,
             golden=self._artifact.golden,
             card=self._card,
+            picture=self._picture,
         )
         return Path(folder)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        pr: bool = False,
+        message: str | None = None,
+        dry_run: bool = False,
+    ) -> Pushed:
+        """Publish the query on a Hub, as `retq_hub.publication.push` does.
+
+        Args:
+            repo: ``namespace/name``; made if it is not there.
+            private: Make it a private repository, if it has to be made.
+            pr: Open a pull request, for a repository of somebody else's.
+            message: What is said of the commit.
+            dry_run: Say what would be done; nothing is written.
+
+        Raises:
+            CheckFailed: The query is not fit to be published.
+            UsageError: The version is published already, or the repository holds something else.
+            NetworkError: No login, somebody else pushed meanwhile, or the Hub did not deliver.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.save(Path(scratch) / self.manifest.name)
+            return publication.push(
+                folder, repo, private=private, pr=pr, message=message, dry_run=dry_run
+            )

@@ -14,7 +14,10 @@ __all__ = [
     "BACKBONE",
     "EVALUATION",
     "INDEX",
+    "LOCK",
+    "NOTICES",
     "QUERY",
+    "RECORD",
     "check",
     "check_members",
     "findings",
@@ -24,7 +27,10 @@ __all__ = [
 QUERY = "query-1"
 BACKBONE = "backbone-1"
 INDEX = "index-1"
+NOTICES = "notices-1"
+RECORD = "record-1"
 EVALUATION = "evaluation-1"
+LOCK = "lock-1"
 
 _MAX_JSON_BYTES = 64 * 2**20
 
@@ -34,7 +40,6 @@ def _validator(name: str) -> Any:  # noqa: ANN401 - jsonschema has no public val
     from jsonschema import Draft202012Validator
 
     document = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    Draft202012Validator.check_schema(document)
     return Draft202012Validator(document, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import retq_hub
-from retq_hub import artifact, card, schema
+from retq_hub import artifact, card, cardfile, schema
 from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.chart import draw
@@ -18,6 +18,7 @@ from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
 from retq_hub.grids import logit_map, pick
 from retq_hub.manifest import Licence, QueryManifest, Training
+from retq_hub.presentation import present
 from retq_hub.progress import Progress, Silent
 from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
@@ -87,6 +88,7 @@ def train(
         UsageError: The recipe makes no sense for the backbone, or ``output`` holds something else
             than an artifact.
         ManifestError: Name, version or summary are not as the schema wants them.
+        BadInputError: The card that ``output`` has already is no text.
         DatasetError: Images or masks cannot be used, too few images, or too few with the target.
         IntegrityError: The backbone gives something else than numbers.
         StorageError: Cache or output cannot be written.
@@ -101,6 +103,7 @@ def train(
     schema.check_members(identity, schema.QUERY, subject="the query to be made")
     artifact.check_retrainable(output)
     check_writable(output.resolve().parent)
+    cardfile.handwriting(output)  # What cannot be read is noticed before the work.
     backbone = backbone or LazyBackbone(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
@@ -134,14 +137,17 @@ def train(
         files={},
     )
     progress.note(_licences(manifest, backbone))
+    text = cardfile.compose(output, manifest, backbone.spec)
+    cardfile.lay_aside(output)
     written = artifact.write(
         output,
         manifest=manifest,
         vector=solution.vector.numpy(),
         bias=solution.bias.numpy(),
         golden=golden,
-        card=card.render(manifest, backbone.spec),
+        card=text,
     )
+    present([output], backbone=backbone, progress=progress)
     solution.curve.write(output / "training.csv")
     write_text(output / "training.svg", draw(solution.curve, title=f"Training of {name}"))
     return Trained(folder=output, manifest=written, curve=solution.curve)

@@ -6,7 +6,6 @@ beside it what is known of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,45 +17,16 @@ from retq_hub import lookalike, registry, statefile
 from retq_hub.checkpoint import alone, fetch
 from retq_hub.digest import TensorBytes, weights_digest
 from retq_hub.encoder import check_state
-from retq_hub.errors import CheckpointError, DigestMismatch, RetqError, storage_errors
+from retq_hub.errors import CheckpointError, DigestMismatch, storage_errors
 from retq_hub.keymap import canonical
 from retq_hub.progress import Progress
-from retq_hub.schema import read_json
 from retq_hub.spec import BackboneSpec, Source
 from retq_hub.storage import whole_folder, write_json
+from retq_hub.weightfile import CachedWeights, cached
 
 __all__ = ["CachedWeights", "cached", "convert", "digest_of", "ensure", "load"]
 
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CachedWeights:
-    """Converted weights in the cache.
-
-    Attributes:
-        path: The safetensors file, canonical (timm) names.
-        digest: Its weights digest.
-        origin: The source it was made from, for people.
-    """
-
-    path: Path
-    digest: str
-    origin: str
-
-
-def cached(spec: BackboneSpec) -> CachedWeights | None:
-    """Give the cached weights of a backbone, or None if they have to be fetched."""
-    folder = registry.weights_folder(spec)
-    try:
-        note = read_json(folder / "weights.json")
-        found = CachedWeights(
-            path=folder / "weights.safetensors", digest=note["digest"], origin=note["origin"]
-        )
-    except (RetqError, KeyError, TypeError):
-        return None
-    known = spec.weights_digest
-    return found if found.path.is_file() and known in (None, found.digest) else None
 
 
 def ensure(

@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 import tiny as tiny_vit
 from hubs import Hub, running_hub
+from proxies import Proxy
 from servers import FileServer, HubServer, running
 from tiny import Tiny
 from torch import Tensor
@@ -23,8 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the user's registries and proxies out of the tests."""
+    """Keep the user's registries, proxies, Hub and login out of the tests."""
     monkeypatch.delenv("RETQ_REGISTRY", raising=False)
+    for name in ("HF_ENDPOINT", "HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -119,6 +125,50 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A hub of our own with the users alice and bob; tests make repositories of their own in it."""
     with running_hub(tmp_path_factory.mktemp("hub")) as running:
         yield running
+
+
+@pytest.fixture
+def login(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, registry_folder: Path
+) -> Callable[[str], None]:
+    """Puts the client before the hub, with a cache of its own and alice's login, or another's."""
+
+    def change(user: str) -> None:
+        monkeypatch.setenv("HF_TOKEN", hub.tokens.get(user, f"hf_{user}"))
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    change("alice")
+    return change
+
+
+@pytest.fixture
+def proxy(login: object, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the hub that the client uses; it can misbehave."""
+    with running(Proxy(hub.endpoint)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.root)
+        yield server
+        server.ended.set()
+
+
+@pytest.fixture
+def mine(make_query: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Writes an artifact ``mine`` of a version (1.0.0) and gives its folder."""
+
+    def make(version: str = "1.0.0", **query: object) -> Path:
+        folder = tmp_path / "artifacts" / f"{version}-{next(numbers)}"
+        return make_query(folder, **{"name": "mine", "version": version, **query})
+
+    numbers = count()
+
+    return make
+
+
+@pytest.fixture
+def new_repo(request: pytest.FixtureRequest) -> str:
+    """A repository's name that no other test uses."""
+    return f"alice/{zlib.crc32(request.node.nodeid.encode()):08x}"
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from support_core import (
 )
 
 from retq_hub import artifact
-from retq_hub.artifact import CARD, GOLDEN, MANIFEST, QUERY
+from retq_hub.artifact import CARD, GOLDEN, MANIFEST, PICTURE, QUERY
 from retq_hub.digest import file_digest
 from retq_hub.errors import IntegrityError, ManifestError, NotFoundError, RetqError
 
@@ -326,3 +326,33 @@ def test_a_folder_without_a_manifest_is_no_artifact(folder: Path, read):
         with pytest.raises(NotFoundError) as caught:
             read(place)
         assert_clear(caught.value, 3, str(place), MANIFEST)
+
+
+JPEG = b"\xff\xd8\xff\xd9"
+
+
+def test_a_picture_travels_with_its_artifact_and_is_in_no_digest(folder: Path, tmp_path: Path):
+    digest = artifact.read_manifest(folder).digest
+    (folder / PICTURE).write_bytes(JPEG)
+    assert artifact.findings(folder) == []
+    artifact.copy(folder, tmp_path / "copy")
+    assert (tmp_path / "copy" / PICTURE).read_bytes() == JPEG
+    assert artifact.read_manifest(tmp_path / "copy").digest == digest
+    write_small(folder)
+    assert (folder / PICTURE).read_bytes() == JPEG
+
+
+def test_a_copy_over_another_artifact_does_not_keep_that_ones_picture(folder: Path, tmp_path: Path):
+    write_small(tmp_path / "other")
+    (tmp_path / "other" / PICTURE).write_bytes(JPEG)
+    artifact.copy(folder, tmp_path / "other")
+    assert not (tmp_path / "other" / PICTURE).exists()
+
+
+def test_what_is_no_picture_is_found_and_not_copied(folder: Path, tmp_path: Path):
+    (folder / PICTURE).write_bytes(b"<svg onload=alert(1)>")
+    assert [str(one) for one in artifact.findings(folder)] == ["overlay.jpg: is no JPEG"]
+    with pytest.raises(IntegrityError) as caught:
+        artifact.copy(folder, tmp_path / "copy")
+    assert_clear(caught.value, 4, "overlay.jpg: is no JPEG")
+    assert not (tmp_path / "copy").exists()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from eyes import draw, make_csv, make_folders
 from PIL import Image
+from records import hubs, record, write_index
 
 from retq_hub import artifact, schema
 from retq_hub.cli.app import _COMMANDS
@@ -56,7 +57,8 @@ def test_every_command_explains_itself_in_80_columns(name: str, retq: Run) -> No
 
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("list",), ("info", "tiny-disc"), ("validate", "tiny-disc"),
-                  ("pull", "tiny-disc"), ("search", "tiny"), ("index", "check")]
+                  ("pull", "tiny-disc"), ("search", "tiny", "--no-hub"), ("index", "check"),
+                  ("card", "--check", "idrid-disc")]
 )  # fmt: skip
 def test_light_commands_start_without_torch(
     arguments: tuple[str, ...], registry_folder: Path, cache: Path
@@ -80,6 +82,26 @@ def test_list_shows_the_newest_version_that_is_not_yanked(retq: Run) -> None:
     table = retq("list").stdout
     assert max(map(len, table.splitlines())) <= 80
     assert "tiny-spot" in table
+
+
+def test_long_names_fit_into_80_columns(retq: Run, registry_folder: Path) -> None:
+    name = "university-eye-hospital/diabetic-retinopathy-haemorrhages-and-exudates-fine"
+    write_index(registry_folder, [hubs(name), record("x" * 96, "1.0.0-rc.1", yanked="Why.")])
+    table = retq("list", "--all").stdout
+    assert max(map(len, table.splitlines())) <= 80
+    assert "idrid-disc-fine " in table
+    assert "0.9581" in table
+    assert "(yanked)" in table
+
+
+def test_search_for_nothing_is_refused_and_filters_suffice(retq: Run) -> None:
+    assert "search for what?" in retq("search", code=2).stderr
+    found = json.loads(retq("search", "--target", "disc", "--no-hub", "--json").stdout)
+    assert {"idrid-disc", "idrid-disc-fine"} <= {one["name"] for one in found}
+    assert {one["fits"] for one in found if one["name"].startswith("idrid")} == {True}
+    ours = json.loads(retq("list", "--backbone", "tiny-vit", "--json").stdout)
+    assert {one["name"] for one in ours} == {"tiny-disc", "tiny-spot"}
+    assert "nothing found" in retq("search", "zzzz", "--no-hub").stderr
 
 
 def test_search_info_and_validate(retq: Run) -> None:
@@ -156,7 +178,7 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("info", "tiny-disk"), 3, "did you mean tiny-disc"),
         (("info", "tiny-disc@9.9.9"), 3, "it has 1.0.0, 1.9.0, 1.10.0"),
         (("pull", "tiny-disc/../../etc"), 2, "no name of a query"),
-        (("pull", "someone/query"), 3, "Hub"),
+        (("pull", "someone/query"), 5, "HF_HUB_OFFLINE"),
         (("pull", "./nowhere"), 3, "no folder"),
         (("info", "TINY"), 2, "no name of a query"),
         (("backbones", "info", "retfound-gren"), 3, "did you mean retfound-green"),

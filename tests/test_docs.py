@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -13,7 +14,8 @@ import pytest
 import torch
 import upstream
 from click.testing import CliRunner
-from eyes import make_csv
+from eyes import make_csv, make_folders
+from hubs import running_hub
 
 from retq_hub import errors, weights
 from retq_hub.cli.app import cli
@@ -45,11 +47,12 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: list[str], folder: Path) -> None:
+def run(command: list[str], folder: Path, **settings: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "RETQ_CACHE": os.environ.get("RETQ_TEST_CACHE", "")}
     if not environment["RETQ_CACHE"]:
         del environment["RETQ_CACHE"]
+    environment |= settings
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -63,6 +66,48 @@ def test_shell_blocks_run(name: str, stranger: Path, tmp_path: Path) -> None:
         published = [line for line in lines if "--dataset" in line]
         rest = [line for line in lines if line not in published]
         run(["bash", "-euc", "\n".join(rest)], folder)
+
+
+@pytest.mark.slow
+def test_what_is_said_of_sharing_runs_on_a_hub(
+    make_query: Callable[..., Path], registry_template: Path, tmp_path: Path
+) -> None:
+    make_query(tmp_path / "drusen", name="drusen")
+    with running_hub(tmp_path, users=("me",)) as hub:
+        settings = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": hub.tokens["me"],
+            "RETQ_REGISTRY": str(registry_template),
+        }
+        for block in blocks(ROOT / "docs/sharing.md", "sh"):
+            run(["bash", "-euc", block], tmp_path, **settings)
+    assert (tmp_path / "queries/drusen/retq.json").is_file()
+
+
+@pytest.mark.slow
+def test_what_is_said_of_locks_runs_on_a_hub(
+    make_query: Callable[..., Path], make_registry: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_query(tmp_path / "drusen", name="drusen")
+    make_registry(tmp_path / "registry", "idrid-disc@9.0.0")
+    make_folders(tmp_path / "my", 1)[0].rename(tmp_path / "new")
+    with running_hub(tmp_path, users=("me",)) as hub:
+        settings = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": hub.tokens["me"],
+            "RETQ_REGISTRY": str(tmp_path / "registry"),
+        }
+        run(["retq", "push", "drusen", "--repo", "me/drusen"], tmp_path, **settings)
+        settings["RETQ_CACHE"] = str(tmp_path / "cache")
+        for block in blocks(ROOT / "docs/locks.md", "sh"):
+            run(["bash", "-euc", block], tmp_path, **settings)
+    rows = (tmp_path / "out/summary.csv").read_text()
+    assert "drusen" in rows
+    assert ",9.0.0," in rows
 
 
 @pytest.mark.slow

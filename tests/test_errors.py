@@ -26,6 +26,7 @@ EXIT_CODES = {
     "CheckpointError": 4,
     "BackboneMismatch": 4,
     "NetworkError": 5,
+    "Unreachable": 5,
     "BadInputError": 6,
     "ImageError": 6,
     "MaskError": 6,

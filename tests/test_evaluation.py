@@ -11,7 +11,7 @@ from eyes import make_csv, make_folders
 from sklearn.metrics import roc_auc_score
 from support_core import assert_clear
 
-from retq_hub import artifact, datasets, schema
+from retq_hub import artifact, cardfile, datasets, schema
 from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import Dataset
 from retq_hub.errors import BackboneMismatch, DatasetError, UsageError
@@ -93,9 +93,13 @@ def test_record_puts_the_figures_into_manifest_and_card(
     spots: tuple[Dataset, Dataset, Path],
 ) -> None:
     _, test, folder = spots
+    card = folder / artifact.CARD
+    card.write_text(card.read_text().replace("notes -->", "notes -->\nMine.", 1))
     found = evaluate(folder, test)
     record(folder, found)
     record(folder, found)
+    assert cardfile.findings(folder) == []
+    assert "Mine." in card.read_text()
     manifest = artifact.read(folder).manifest
     assert len(manifest.metrics) == 1
     assert manifest.metrics[0].values == {name: found.metrics[name] for name in METRICS}

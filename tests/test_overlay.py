@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 from support_core import manifest
 
 from retq_hub.manifest import Head, Target
@@ -17,6 +17,7 @@ from retq_hub.overlay import (
     outlined,
     overlay,
     probability_map,
+    targets,
 )
 from retq_hub.pipeline import Segmentation
 
@@ -200,3 +201,28 @@ def test_one_margin_is_outlined_as_a_querys_mask_is():
     assert drawn.tobytes() == marks(GREY, {"disc": seen(logits)}).tobytes()
     assert outlined(GREY, margin - 100, colour=PALETTE[0]).tobytes() == GREY.tobytes()
     assert outlined(GREY, margin, colour=PALETTE[0], max_side_px=150).size == (150, 100)
+
+
+def test_one_target_is_drawn_as_its_query_is():
+    found = seen(disc())
+    assert targets(GREY, found).tobytes() == marks(GREY, {"disc": found}).tobytes()
+
+
+def test_each_target_has_a_colour_of_its_own_and_a_row_in_the_legend():
+    found = seen(np.concatenate([disc((0.3, 0.3)), disc((0.7, 0.7)), disc(height=0)]))
+    picture = targets(GREY, found)
+    assert picture.width == GREY.width
+    assert picture.height > GREY.height
+    pixels = np.asarray(picture)
+    for colour, (row, column) in zip(PALETTE, ((0.3, 0.3), (0.7, 0.7)), strict=False):
+        whole = (pixels == ImageColor.getrgb(colour)).all(axis=2)
+        drawn = np.argwhere(whole[: GREY.height]).mean(axis=0)
+        assert drawn == pytest.approx((row * GREY.height, column * GREY.width), abs=3)
+        assert whole[GREY.height :].sum() > 20
+    third = (pixels == ImageColor.getrgb(PALETTE[2])).all(axis=2)
+    assert third.any()
+    assert not third[: GREY.height].any()
+
+
+def test_targets_are_scaled_as_overlays_are():
+    assert max(targets(GREY, seen(disc()), max_side_px=120).size) == 120

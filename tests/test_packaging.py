@@ -29,6 +29,7 @@ def test_registry_schemas_and_example_travel_inside(unpacked: Path) -> None:
     for folder in ("registry", "schemas"):
         shipped = {path.relative_to(embedded) for path in (embedded / folder).rglob("*.json")}
         assert shipped == {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.json")}
+    assert (embedded / "registry/queries/idrid-disc/1.1.0/overlay.jpg").is_file()
     assert (embedded / "examples/retina.jpg").is_file()
     assert (unpacked / "retq_hub/report.css").is_file()
     assert (unpacked / "retq_hub/py.typed").is_file()

@@ -64,9 +64,11 @@ def test_half_precision_tokens_are_multiplied_in_float32(folder):
 
 
 def test_saving_writes_the_same_bytes(folder, tmp_path):
+    (folder / artifact.PICTURE).write_bytes(b"\xff\xd8\xff\xd9")
     query = Query.from_pretrained(folder)
     copy = query.save(tmp_path / "copy")
-    for name in (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN, artifact.CARD):
+    for name in ("MANIFEST", "QUERY", "GOLDEN", "CARD", "PICTURE"):
+        name = getattr(artifact, name)
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
     assert artifact.read_manifest(copy).digest == query.manifest.digest
 

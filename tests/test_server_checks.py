@@ -9,7 +9,7 @@ from hubs import ARTIFACT, Hub, artifact_operations, running_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError
 
-from retq_hub import artifact
+from retq_hub import artifact, assembly
 from retq_hub.server import checks
 from retq_hub.server.trees import Entry
 
@@ -51,6 +51,10 @@ def test_an_intact_artifact_has_no_findings(tmp_path, files):
         ("retq.json", b"{" * 100_000, "retq.json/"),
         ("retq.json", b" " * (4 * 2**20 + 1), "retq.json"),
         ("retq.json", b"\xff\xfe", "retq.json/"),
+        ("retq.json", manifest(name="\ud800"), "retq.json/name"),
+        ("retq.json", manifest(**{"\ud800": 1}), "retq.json/"),
+        ("retq.json", manifest(authors=["\ud800"]), "retq.json/"),
+        ("retq.json", manifest(authors=[1] * 1000), ""),
         ("query.safetensors", LYING_HEADER, "query.safetensors"),
         ("golden.safetensors", b"", "golden.safetensors"),
         ("README.md", None, "README.md"),
@@ -64,6 +68,7 @@ def test_findings_are_those_of_validate_without_places_of_the_server(
     assert any(one.where.startswith(where) for one in found.findings)
     assert str(tmp_path) not in str(found.findings)
     assert checks.decode(checks.encode(found.findings)) == found.findings
+    assert len(found.findings) <= 101
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +106,45 @@ def test_a_strict_hub_refuses_with_all_findings(strict):
         )
     assert alice.model_info("alice/strict").sha == before
     assert list(alice.get_repo_discussions("alice/strict")) == []
+
+
+def test_a_strict_hub_takes_whole_locks_alone(strict, registry_folder, tmp_path):
+    alice = strict.api("alice")
+    alice.create_repo("alice/strict-set", exist_ok=True)
+    assembly.compose(["tiny-disc"], tmp_path / "set", name="strict-set", version="1.0.0")
+    alice.upload_folder(repo_id="alice/strict-set", folder_path=tmp_path / "set")
+    head = alice.model_info("alice/strict-set").sha
+    document = json.loads((tmp_path / "set/retq.lock").read_text())
+    document["queries"][0]["origin"] = {"kind": "folder", "path": "mine"}
+    local = json.dumps(document).encode()
+    for lock, what in ((b"{}", "required property"), (local, "only in the folder mine")):
+        with pytest.raises(HfHubHTTPError, match=what) as caught:
+            alice.upload_file(
+                path_or_fileobj=lock, path_in_repo="retq.lock", repo_id="alice/strict-set"
+            )
+        assert caught.value.response.status_code == 422
+    assert alice.model_info("alice/strict-set").sha == head
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":{"dtype":"\\ud800","shape":[1]}}',
+        b'{"a":{"dtype":"F32","shape":[1099511627775,1099511627775]}}',
+        b'{"a":{"dtype":"F32","shape":["x"]}}',
+        b"[" * 10_000,
+        b"[]",
+        b"\xff",
+    ],
+)
+def test_tensor_files_with_odd_headers_count_nothing(hub, header):
+    alice = hub.api("alice")
+    alice.create_repo("alice/odd-tensors", exist_ok=True)
+    data = len(header).to_bytes(8, "little") + header + bytes(len(header) % 7)
+    alice.upload_file(
+        path_or_fileobj=data, path_in_repo="model.safetensors", repo_id="alice/odd-tensors"
+    )
+    assert alice.model_info("alice/odd-tensors").safetensors is None
 
 
 def test_a_strict_hub_merges_no_breakage(strict):

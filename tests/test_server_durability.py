@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 from hubs import ARTIFACT, Hub, add_users, artifact_operations, running_hub
+from huggingface_hub import CommitOperationAdd
 
 from retq_hub.server.services import open_database
 
@@ -145,3 +146,33 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "hub.sqlite").write_bytes(b"something else " * 100)
     with pytest.raises(Exception, match=r"hub\.sqlite cannot be used"):
         open_database(Path(tmp_path))
+
+
+def test_merges_and_commits_at_once_lose_nothing(hub):
+    alice = hub.api("alice")
+    alice.create_repo("alice/merge-race")
+    pulls = [
+        alice.create_commit(
+            "alice/merge-race",
+            [CommitOperationAdd(f"pull-{number}", b"p")],
+            commit_message="pull",
+            create_pr=True,
+        ).pr_num
+        for number in range(8)
+    ]
+
+    def act(number: int) -> None:
+        if number % 2:
+            alice.merge_pull_request("alice/merge-race", pulls[number // 2])
+        else:
+            alice.create_commit(
+                "alice/merge-race",
+                [CommitOperationAdd(f"push-{number // 2}", b"c")],
+                commit_message="push",
+            )
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(act, range(16)))
+    there = {one.path for one in alice.list_repo_tree("alice/merge-race")}
+    assert there == {f"{kind}-{number}" for kind in ("pull", "push") for number in range(8)}
+    assert len(alice.list_repo_commits("alice/merge-race")) == 17

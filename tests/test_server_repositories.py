@@ -181,7 +181,7 @@ def test_a_deleted_repository_is_gone_with_its_files(hub, alice):
     assert left.content == b"shared \0"
 
 
-def test_data_sets_have_names_of_their_own(alice):
+def test_data_sets_have_names_of_their_own(hub, alice):
     alice.create_repo("alice/twice")
     alice.create_repo("alice/twice", repo_type="dataset")
     alice.upload_file(
@@ -189,6 +189,8 @@ def test_data_sets_have_names_of_their_own(alice):
     )
     assert [one.rfilename for one in alice.dataset_info("alice/twice").siblings] == ["t.csv"]
     assert alice.model_info("alice/twice").siblings == []
+    address = f"{hub.endpoint}/datasets/alice/twice/resolve/main/t.csv"
+    assert requests.get(address, timeout=10).text == "a,b\n"
     assert "alice/twice" in {one.id for one in alice.list_datasets(author="alice")}
 
 
@@ -204,6 +206,9 @@ def test_a_bad_card_is_told_before_the_commit(alice):
 
 def test_the_log_has_a_line_a_request_and_no_token(hub, alice):
     alice.whoami()
+    with pytest.raises(HfHubHTTPError):
+        hub.api("bob").create_repo("alice/logged")
     lines = hub.log.read_text()
+    assert re.search(r"^\S+ \S+ bob POST /api/repos/create 403 \d+ ms$", lines, re.MULTILINE)
     assert re.search(r"^\S+ \S+ alice GET /api/whoami-v2 200 \d+ ms$", lines, re.MULTILINE)
     assert "hf_" not in lines

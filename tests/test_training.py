@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from support_core import assert_clear
 
-from retq_hub import artifact, datasets, registry
+from retq_hub import artifact, cardfile, datasets, registry
 from retq_hub.backbone import LazyBackbone
 from retq_hub.channels import METHOD
 from retq_hub.dataset import Dataset
 from retq_hub.embedded import REGISTRY
-from retq_hub.errors import DatasetError, ManifestError, UsageError
+from retq_hub.errors import BadInputError, DatasetError, ManifestError, UsageError
 from retq_hub.evaluation import EVALUATION_PX, evaluate
 from retq_hub.features import TokenCache
 from retq_hub.heads import pixel_logits, probabilities
 from retq_hub.losses import CrossEntropy, SoftDice, SoftmaxEntropy
 from retq_hub.notation import written
+from retq_hub.picture import about
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
 from retq_hub.recipe import Recipe
@@ -67,8 +68,34 @@ def test_the_same_data_gives_the_same_bytes_whatever_is_cached(
     monkeypatch.setenv("RETQ_CACHE", str(tmp_path / "another cache"))
     second = run(spots, tmp_path / "b")
     assert first.manifest.digest == second.manifest.digest
-    for name in (artifact.QUERY, artifact.GOLDEN, artifact.MANIFEST, artifact.CARD):
+    for name in ("QUERY", "GOLDEN", "MANIFEST", "CARD", "PICTURE"):
+        name = getattr(artifact, name)
         assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
+
+
+def test_training_again_keeps_what_was_written_into_the_card(
+    spots: Dataset, registry_folder: Path, tmp_path: Path
+) -> None:
+    folder = run(spots, tmp_path / "q").folder
+    assert cardfile.findings(folder) == []
+    assert about((folder / artifact.PICTURE).read_bytes()).example
+    card = folder / artifact.CARD
+    card.write_text(card.read_text().replace("notes -->", "notes -->\nMine.", 1))
+    run(spots, folder, bases=("0",), l2=0.01)
+    assert cardfile.handwriting(folder).notes.startswith("Mine.")
+    assert cardfile.findings(folder) == artifact.findings(folder) == []
+    assert f"]({artifact.PICTURE})" in card.read_text()
+
+
+def test_a_card_that_is_no_text_is_refused_before_the_work(
+    spots: Dataset, registry_folder: Path, cache: Path, tmp_path: Path
+) -> None:
+    folder = run(spots, tmp_path / "q").folder
+    (folder / artifact.CARD).write_bytes(b"\xff\xfe")
+    before = (folder / artifact.MANIFEST).read_bytes()
+    with pytest.raises(BadInputError, match="is no UTF-8 text"):
+        run(spots, folder, bases=("0",), l2=0.01)
+    assert (folder / artifact.MANIFEST).read_bytes() == before
 
 
 def test_the_search_looks_at_every_candidate_and_keeps_the_best(

@@ -13,18 +13,23 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "backbones": "backbones",
+    "card": "card",
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",
     "index": "index",
-    "info": "registry",
-    "list": "registry",
+    "info": "info",
+    "list": "search",
+    "lock": "lock",
     "pull": "registry",
-    "search": "registry",
+    "push": "publish",
+    "search": "search",
     "segment": "segment",
     "serve": "serve",
+    "sync": "lock",
     "train": "train",
     "validate": "validate",
+    "yank": "publish",
 }
 
 _INTERRUPTED = 130
@@ -57,6 +62,8 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run ``retq`` and leave with its exit code."""
     debug = "--debug" in sys.argv[1:2]
+    os.environ.setdefault("HF_HUB_VERBOSITY", "debug" if debug else "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:

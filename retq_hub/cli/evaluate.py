@@ -59,14 +59,15 @@ def evaluate_command(
         )
     if report:
         check_writable(report)
-    folder = registry.locate(query)
+    progress = BarProgress()
+    folder = registry.locate(query, progress=progress)
     found = evaluate(
         folder,
         dataset,
-        against=registry.locate(against) if against else None,
+        against=registry.locate(against, progress=progress) if against else None,
         size_px=size_px,
         allow_mismatch=allow_mismatch,
-        progress=BarProgress(),
+        progress=progress,
     )
     if keep:
         found = replace(found, manifest=record(folder, found))

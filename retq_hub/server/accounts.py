@@ -84,8 +84,8 @@ def name_of(connection: sqlite3.Connection, user_id: str) -> str | None:
     return row and str(row[0])
 
 
-def authenticate(connection: sqlite3.Connection, authorization: str | None) -> User | None:
-    """Give the user whose token a request carries; None if it carries none.
+def authenticate(connection: sqlite3.Connection, authorization: str) -> User:
+    """Give the user whose token a request carries.
 
     Args:
         connection: Any.
@@ -94,8 +94,6 @@ def authenticate(connection: sqlite3.Connection, authorization: str | None) -> U
     Raises:
         Fault: 401; nobody has that token.
     """
-    if authorization is None:
-        return None
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN:
         raise invalid_token()

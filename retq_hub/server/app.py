@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Router
 from starlette.types import Receive, Scope, Send
 
-from retq_hub.server.calls import Endpoint, Json, Threads
+from retq_hub.server.calls import Json
+from retq_hub.server.endpoints import Endpoint, Threads
 from retq_hub.server.faults import Fault
 from retq_hub.server.routes import (
     files,

@@ -40,7 +40,7 @@ def last_commits(
 
 
 def _touched(new: Tree, old: Tree, paths: Iterable[str]) -> set[str]:
-    changed = list(trees.changes(old, new))
+    changed = trees.changes(old, new)
     return {
         path for path in paths if any(one == path or one.startswith(f"{path}/") for one in changed)
     }

@@ -8,17 +8,15 @@ from typing import Any
 
 from retq_hub.errors import Finding, NotFoundError
 from retq_hub.inspection import MANIFEST
-from retq_hub.manifest import QueryManifest
 from retq_hub.server import cards, checks, commits, refs, repos
 from retq_hub.server.blobs import Blobs
-from retq_hub.server.checks import Verdict
 from retq_hub.server.database import Database
 from retq_hub.server.faults import Fault
 from retq_hub.server.naming import RepoId, is_version_tag
 from retq_hub.server.repos import Repo
 from retq_hub.server.trees import Entry
 
-__all__ = ["SORTS", "Catalogue", "Found", "Listed", "Version", "Wanted", "update"]
+__all__ = ["FACETS", "SORTS", "Catalogue", "Found", "Listed", "Version", "Wanted"]
 
 SORTS = {
     "modified": "repos.modified DESC",
@@ -30,6 +28,7 @@ SORTS = {
 """What can be sorted by, and how."""
 
 FACETS = ("target", "backbone", "dataset", "licence")
+"""What is counted, and can be filtered by."""
 
 _LISTED = (
     "repos.namespace, repos.name, repos.gated, repos.modified, repos.head, queries.name, version, "
@@ -131,48 +130,6 @@ class Found:
     rows: list[Listed]
     total: int
     facets: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-
-
-def update(connection: sqlite3.Connection, repo_key: int, verdict: Verdict | None) -> None:
-    """Make a repository's row anew, in the transaction of the commit to ``main``."""
-    connection.execute("DELETE FROM queries WHERE repo=?", (repo_key,))
-    if verdict is None:
-        return
-    name = connection.execute("SELECT name FROM repos WHERE id=?", (repo_key,)).fetchone()[0]
-    row, facets = _row(verdict, name)
-    marks = ", ".join("?" * (len(row) + 1))
-    connection.execute(f"INSERT INTO queries VALUES ({marks})", (repo_key, *row))
-    connection.executemany(
-        "INSERT OR IGNORE INTO facets VALUES (?, ?, ?)",
-        ((facet, value, repo_key) for facet, value in facets),
-    )
-
-
-def _row(verdict: Verdict, name: str) -> tuple[list[Any], list[tuple[str, str]]]:
-    """Give the columns of a row but the first, and its facets."""
-    findings = checks.encode(verdict.findings)
-    manifest = verdict.manifest
-    if manifest is None:
-        nothing = [name, "", "", "[]", "", "", "[]", "", None, None, 0]
-        return [*nothing, findings, name.lower()], []
-    targets = [target.label for target in manifest.targets]
-    datasets = [data.title for data in manifest.data]
-    figures = manifest.metrics[0].values if manifest.metrics else {}
-    means = [figures[one].mean if one in figures else None for one in ("dice", "auroc")]
-    row = [manifest.name, manifest.version, manifest.summary, json.dumps(targets)]
-    row += [manifest.backbone.id, manifest.backbone.weights_digest, json.dumps(datasets)]
-    facets = [("target", one) for one in targets]
-    facets += [("backbone", manifest.backbone.id), ("licence", manifest.licence.id)]
-    facets += [("dataset", one) for one in datasets]
-    words = _words(manifest, name)
-    return [*row, manifest.licence.id, *means, verdict.floats, findings, words], facets
-
-
-def _words(manifest: QueryManifest, name: str) -> str:
-    parts = [name, manifest.name, manifest.summary, manifest.backbone.id]
-    parts += [f"{one.name} {one.label}" for one in manifest.targets]
-    parts += [f"{one.id} {one.title}" for one in manifest.data]
-    return " ".join(parts).lower()
 
 
 class Catalogue:

@@ -2,22 +2,24 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from retq_hub import artifact
+from retq_hub import artifact, composition, lock
 from retq_hub.artifact import CARD, GOLDEN, MANIFEST, QUERY
 from retq_hub.errors import Finding, ManifestError
+from retq_hub.lock import FILE
 from retq_hub.manifest import QueryManifest
 from retq_hub.server.trees import Tree
 
-__all__ = ["Verdict", "decode", "encode", "holds_artifact", "judge"]
+__all__ = ["Verdict", "decode", "encode", "holds_artifact", "holds_lock", "judge", "lock_findings"]
 
 _FILES = (MANIFEST, QUERY, GOLDEN, CARD)
 
 _MAX_MANIFEST = 4 * 2**20
+_MOST = 100
 
 
 def holds_artifact(tree: Tree) -> bool:
@@ -57,12 +59,47 @@ def judge(tree: Tree, locate: Callable[[str], Path], folder: Path) -> Verdict:
     if not found:
         whole = artifact.read(folder)
         return Verdict(findings=[], manifest=whole.manifest, floats=int(whole.vector.size))
-    place = f"{folder}{os.sep}"
-    plain = [replace(one, what=one.what.replace(place, "")) for one in found]
+    plain = _plain(found, folder)
     try:
         return Verdict(findings=plain, manifest=artifact.read_manifest(folder))
     except ManifestError:
         return Verdict(findings=plain)
+
+
+def holds_lock(tree: Tree) -> bool:
+    """Whether the commit claims to be a composed pipeline: it has a lock, and is no artifact."""
+    return FILE in tree and not holds_artifact(tree)
+
+
+def lock_findings(tree: Tree, locate: Callable[[str], Path], folder: Path) -> list[Finding]:
+    """Check the composed pipeline of a commit; its members are not looked at.
+
+    Args:
+        tree: The commit's files, one of them a lock.
+        locate: Gives the place of the content of the file at a path.
+        folder: An empty folder for the check.
+    """
+    for name in (FILE, CARD):
+        if name in tree:
+            (folder / name).symlink_to(locate(name).absolute())
+    found = composition.findings(folder)
+    return _plain(found or composition.local_members(lock.read(folder / FILE)), folder)
+
+
+def _plain(found: list[Finding], folder: Path) -> list[Finding]:
+    """Leave out where the check took place, what is no text, and what nobody would read."""
+    place = f"{folder}{os.sep}"
+    plain = [
+        Finding(where=_text(one.where), what=_text(one.what.replace(place, "")))
+        for one in found[:_MOST]
+    ]
+    if len(found) > _MOST:
+        plain.append(Finding(where="", what=f"and {len(found) - _MOST} more"))
+    return plain
+
+
+def _text(found: str) -> str:
+    return found.encode("utf-8", errors="replace").decode()
 
 
 def encode(found: list[Finding]) -> str:

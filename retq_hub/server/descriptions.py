@@ -3,19 +3,21 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from retq_hub.inspection import GOLDEN, QUERY
 from retq_hub.server import cards
-from retq_hub.server.trees import Entry, Tree
+from retq_hub.server.trees import Tree
 
 __all__ = ["Description", "decode", "describe"]
 
 _MAX_CARD = 2**20
 _MAX_HEADER = 2**20
-_MAX_TENSORS = 10_000
+_MAX_FILES = 100
+_MAX_DTYPE = 16
 
 
 class Description(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,12 +46,12 @@ def decode(text: str) -> Description:
     return _decoder.decode(text)
 
 
-def describe(tree: Tree, read: Callable[[str], bytes]) -> Description:
+def describe(tree: Tree, locate: Callable[[str], Path]) -> Description:
     """Describe the files of a commit.
 
     Args:
         tree: The files.
-        read: Gives the content of the file at a path.
+        locate: Gives the place of the content of the file at a path.
 
     Raises:
         BadCard: The README's head cannot be used.
@@ -59,43 +61,49 @@ def describe(tree: Tree, read: Callable[[str], bytes]) -> Description:
     if entry is not None:
         if entry.size > _MAX_CARD:
             raise cards.BadCard("the README is larger than 1 MiB")
-        card = cards.read(read(cards.CARD).decode("utf-8", errors="replace"))
-    parameters = _parameters(tree, read)
+        card = cards.read(locate(cards.CARD).read_text(encoding="utf-8", errors="replace"))
+    parameters = _parameters(tree, locate)
     found = cards.tags(card)
     if parameters is not None and "safetensors" not in found:
         found.append("safetensors")
     return Description(card=card, tags=found, parameters=parameters)
 
 
-def _parameters(tree: Tree, read: Callable[[str], bytes]) -> dict[str, int] | None:
+def _parameters(tree: Tree, locate: Callable[[str], Path]) -> dict[str, int] | None:
     """Count the elements of the query, or of all tensor files at the top."""
     names = [path for path in tree if path.endswith(".safetensors") and "/" not in path]
     names = [QUERY] if QUERY in names else [name for name in names if name != GOLDEN]
     total: dict[str, int] = {}
-    for name in names:
-        for dtype, count in _header(tree[name], lambda name=name: read(name)).items():  # type: ignore[misc]
+    for name in names[:_MAX_FILES]:
+        for dtype, count in _elements(locate(name)).items():
             total[dtype] = total.get(dtype, 0) + count
     return total or None
 
 
-def _header(entry: Entry, read: Callable[[], bytes]) -> dict[str, int]:
-    """Count the elements of one file by its header alone; a header that lies counts nothing."""
-    if entry.size > 64 * _MAX_HEADER:
-        return {}
-    data = read()
-    length = int.from_bytes(data[:8], "little")
-    if not 2 <= length <= min(_MAX_HEADER, len(data) - 8):
-        return {}
+def _elements(path: Path) -> dict[str, int]:
+    """Count the elements of a file by its header alone; a header that lies counts nothing."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= min(_MAX_HEADER, size - 8):
+            return {}
+        header = stream.read(length)
     try:
-        header = json.loads(data[8 : 8 + length])
-        tensors = [one for name, one in header.items() if name != "__metadata__"]
-        counts: dict[str, int] = {}
-        for one in tensors[:_MAX_TENSORS]:
-            count = math.prod(_size(side) for side in one["shape"][:8])
-            counts[str(one["dtype"])[:16]] = counts.get(str(one["dtype"])[:16], 0) + count
+        counts = _counted(json.loads(header))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    return counts if sum(counts.values()) <= len(data) * 8 else {}
+    return counts if sum(counts.values()) <= 8 * size else {}
+
+
+def _counted(header: dict[str, Any]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            dtype = str(tensor["dtype"])
+            if not (dtype.isascii() and dtype.isprintable() and len(dtype) <= _MAX_DTYPE):
+                raise ValueError("no name of a type")
+            counts[dtype] = counts.get(dtype, 0) + math.prod(map(_size, tensor["shape"][:8]))
+    return counts
 
 
 def _size(side: object) -> int:

@@ -2,13 +2,13 @@
 
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from retq_hub.errors import Finding
 from retq_hub.server import (
     cards,
-    catalogue,
     checks,
     commits,
     descriptions,
@@ -17,6 +17,7 @@ from retq_hub.server import (
     holdings,
     refs,
     repos,
+    rows,
     trees,
 )
 from retq_hub.server.accounts import User
@@ -25,6 +26,7 @@ from retq_hub.server.checks import Verdict
 from retq_hub.server.commits import Commit
 from retq_hub.server.database import Database
 from retq_hub.server.descriptions import Description
+from retq_hub.server.discussions import Discussion
 from retq_hub.server.faults import Fault, bad_request, conflict, repo_not_found
 from retq_hub.server.naming import RepoId
 from retq_hub.server.payloads import Payload
@@ -34,6 +36,8 @@ from retq_hub.server.trees import Tree
 __all__ = ["Made", "Publisher"]
 
 _STRIPES = 64
+_MAIN = f"refs/{refs.BRANCH}/{refs.MAIN}"
+"""What ``main`` is now; the short name means what it was when the repository was looked up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,23 +188,29 @@ class Publisher:
             return places.get(sha256) or self._blobs.path(sha256)
 
         try:
-            description = descriptions.describe(tree, lambda path: locate(path).read_bytes())
+            description = descriptions.describe(tree, locate)
         except cards.BadCard as error:
             raise bad_request(f"{cards.CARD}: {error}") from error
-        if not checks.holds_artifact(tree):
-            return description, None
         folder = scratch / "artifact"
         folder.mkdir()
+        if checks.holds_lock(tree):
+            self._admit(checks.lock_findings(tree, locate, folder))
+        if not checks.holds_artifact(tree):
+            return description, None
         verdict = checks.judge(tree, locate, folder)
-        if verdict.findings and self._refuse_invalid:
-            many = "finding" if len(verdict.findings) == 1 else "findings"
+        self._admit(verdict.findings)
+        return description, verdict
+
+    def _admit(self, findings: Sequence[Finding]) -> None:
+        """Refuse what is not intact, if this hub is told to."""
+        if findings and self._refuse_invalid:
+            many = "finding" if len(findings) == 1 else "findings"
             raise Fault(
                 422,
-                f"This hub takes only intact artifacts; {len(verdict.findings)} {many}: "
-                + "; ".join(map(str, verdict.findings)),
+                f"This hub takes only intact artifacts; {len(findings)} {many}: "
+                + "; ".join(map(str, findings)),
                 code="InvalidArtifact",
             )
-        return description, verdict
 
     def _place(self, connection: sqlite3.Connection, repo_key: int, prepared: _Prepared) -> None:
         for staged in prepared.staged:
@@ -229,10 +239,8 @@ class Publisher:
         """
         with self._lock(repo), self._blobs.staging() as scratch:
             with self._database.reading() as connection:
-                found = discussions.find(connection, repo, num)
-                if not found.pull or found.status != discussions.OPEN:
-                    raise bad_request(f"discussion {num} is no open pull request: {found.status}")
-                head = refs.resolve(connection, repo, refs.MAIN)
+                found = _open_request(connection, repo, num)
+                head = refs.resolve(connection, repo, _MAIN)
                 tree, conflicts = edits.merged(connection, repo, found, head)
             if conflicts:
                 raise conflict("main has changed the same files: " + ", ".join(conflicts))
@@ -246,6 +254,7 @@ class Publisher:
             )
             prepared = _Prepared(commit=commit, tree=tree, description=description, verdict=verdict)
             with self._database.writing() as connection:
+                found = _open_request(connection, repo, num)
                 self._place(connection, repo.key, prepared)
                 _advance(connection, repo.key, refs.BRANCH, refs.MAIN, prepared)
                 if comment:
@@ -288,7 +297,7 @@ def _advance(
     connection.executemany(
         "INSERT INTO labels VALUES (?, ?)", ((tag, repo_key) for tag in prepared.description.tags)
     )
-    catalogue.update(connection, repo_key, prepared.verdict)
+    rows.update(connection, repo_key, prepared.verdict)
 
 
 def _open_pull(
@@ -306,6 +315,13 @@ def _open_pull(
     refs.move(connection, repo.key, refs.PULL, str(num), commit.oid)
     _note_commit(connection, repo, num, commit)
     return Made(oid=commit.oid, pull=num)
+
+
+def _open_request(connection: sqlite3.Connection, repo: Repo, num: int) -> Discussion:
+    found = discussions.find(connection, repo, num)
+    if not found.pull or found.status != discussions.OPEN:
+        raise bad_request(f"discussion {num} is no open pull request: {found.status}")
+    return found
 
 
 def _note_commit(connection: sqlite3.Connection, repo: Repo, num: int, commit: Commit) -> None:

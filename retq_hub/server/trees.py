@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -169,6 +169,6 @@ def listed(tree: Tree, folder: str, *, recursive: bool) -> list[str]:
     return sorted(found)
 
 
-def changes(old: Tree, new: Tree) -> Iterable[str]:
+def changes(old: Tree, new: Tree) -> list[str]:
     """Give the paths whose files differ, sorted."""
     return sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from retq_hub.server.faults import Fault, forbidden
@@ -26,14 +27,16 @@ class Signer:
 
     Args:
         secret: What signatures are made with.
+        clock: Gives the time in seconds.
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, *, clock: Callable[[], float] = time.time) -> None:
         self._secret = secret
+        self._clock = clock
 
     def query(self, upload: Upload) -> dict[str, str]:
         """Give the query of an address that is valid for some hours."""
-        expires = str(int(time.time()) + _VALID_S)
+        expires = str(int(self._clock()) + _VALID_S)
         return {
             "size": str(upload.size),
             "repo": str(upload.repo),
@@ -50,7 +53,7 @@ class Signer:
         expected = self._sign(upload, expires)
         if not hmac.compare_digest(expected.encode(), signature.encode()):
             raise forbidden("the upload address is not signed by this hub")
-        if int(expires) < time.time():
+        if int(expires) < self._clock():
             raise Fault(403, "the upload address has expired: start the upload again")
 
     def _sign(self, upload: Upload, expires: str) -> str:

@@ -6,7 +6,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import commits, refs, repos
-from retq_hub.server.calls import Call, Endpoint
+from retq_hub.server.calls import Call
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import entry_not_found, repo_not_found
 from retq_hub.server.trees import Entry
 

@@ -9,7 +9,8 @@ from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import accounts, admission, repos
 from retq_hub.server.accounts import User
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import bad_request, not_found
 from retq_hub.server.repos import Repo
 from retq_hub.server.routes.repositories import REPO

@@ -13,7 +13,8 @@ from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import holdings, repos
 from retq_hub.server.blobs import BlobWriter
-from retq_hub.server.calls import Call, Endpoint, Json, Threads, receive
+from retq_hub.server.calls import Call, Json
+from retq_hub.server.endpoints import Endpoint, Threads, receive
 from retq_hub.server.faults import bad_request, not_found
 from retq_hub.server.repos import Repo
 from retq_hub.server.routes.repositories import REPO

@@ -8,11 +8,12 @@ from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import commits, discussions, payloads, refs, repos
 from retq_hub.server.accounts import User
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import bad_request, forbidden, revision_not_found
 from retq_hub.server.naming import check_path
 from retq_hub.server.repos import Repo
-from retq_hub.server.routes.repositories import REPO, is_true
+from retq_hub.server.routes.repositories import REPO
 
 __all__ = ["routes"]
 
@@ -71,11 +72,11 @@ def _target(connection: sqlite3.Connection, call: Call, repo: Repo) -> tuple[str
     """
     user = repos.require_user(call.user)
     revision = call.params["revision"]
-    if revision.startswith(f"refs/{refs.PULL}/"):
+    if revision.startswith(f"refs/{refs.PULL}/") and not call.flag("create_pr"):
         return refs.PULL, _pull(connection, repo, revision, user), user
     name = revision.removeprefix(f"refs/{refs.BRANCH}/")
     refs.resolve(connection, repo, f"refs/{refs.BRANCH}/{name}")
-    if is_true(call.query.get("create_pr")):
+    if call.flag("create_pr"):
         repos.check_download(connection, repo, user)
         if name != refs.MAIN:
             raise bad_request("a pull request can only be opened against main")
@@ -109,7 +110,7 @@ def _commit(call: Call) -> Response:
         with call.services.database.reading() as connection:
             repo = call.repo(connection)
             kind, name, user = _target(connection, call, repo)
-        wants_pull = is_true(call.query.get("create_pr"))
+        wants_pull = call.flag("create_pr")
         made = publisher.commit(repo, user, payload, kind=kind, name=name, open_pull=wants_pull)
     page = f"{call.base}/{repo.id.url_path}"
     document = {"success": True, "commitOid": made.oid, "commitUrl": f"{page}/commit/{made.oid}"}

@@ -8,8 +8,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import commits, descriptions, listing, refs, repos, trees
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
 from retq_hub.server.documents import repo_document, select
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import Fault, bad_request, repo_not_found
 from retq_hub.server.naming import KINDS, RepoId
 
@@ -57,19 +58,14 @@ def _info(call: Call) -> Response:
         oid = refs.resolve(connection, repo, call.params.get("revision", refs.MAIN))
         commit, described = commits.described(connection, repo.key, oid)
         tree = trees.load(connection, commit.tree)
-    sizes = is_true(call.query.get("blobs"))
-    document = repo_document(repo, commit, descriptions.decode(described), tree, sizes=sizes)
+    description = descriptions.decode(described)
+    document = repo_document(repo, commit, description, tree, sizes=call.flag("blobs"))
     wanted = call.query.getlist("expand")
     return Json(select(document, wanted) if wanted else document)
 
 
 def _no_namespace(call: Call) -> Response:
     raise repo_not_found(known_user=call.user is not None)
-
-
-def is_true(value: str | None) -> bool:
-    """Whether a query's value means yes."""
-    return value is not None and value.lower() in ("1", "true")
 
 
 def _list(call: Call) -> Response:
@@ -95,26 +91,23 @@ def _list(call: Call) -> Response:
 def _selection(call: Call) -> listing.Selection:
     query = call.query
     labels = [*query.getlist("filter"), *query.getlist("pipeline_tag"), *query.getlist("library")]
-    limit = query.get("limit", str(_PAGE))
-    if not limit.isdecimal() or len(limit) > 9:
-        raise bad_request(f"limit must be a number, it is {limit[:50]!r}")
     return listing.Selection(
         kind=call.path.removeprefix("/api/"),
         labels=tuple(part for label in labels for part in label.split(",")),
         author=query.get("author"),
         search=query.get("search"),
-        gated=is_true(query["gated"]) if "gated" in query else None,
+        gated=call.flag("gated") if "gated" in query else None,
         sort=query.get("sort", "lastModified"),
         cursor=query.get("cursor"),
-        limit=max(1, min(int(limit), _MAX_PAGE)),
+        limit=max(1, min(call.number("limit", _PAGE), _MAX_PAGE)),
     )
 
 
 def _members(call: Call) -> tuple[str, ...]:
     if wanted := call.query.getlist("expand"):
         return tuple(wanted)
-    members = _FULL if is_true(call.query.get("full")) else _SHORT
-    return (*members, "cardData") if is_true(call.query.get("cardData")) else members
+    members = _FULL if call.flag("full") else _SHORT
+    return (*members, "cardData") if call.flag("cardData") else members
 
 
 class _Named(msgspec.Struct, frozen=True):

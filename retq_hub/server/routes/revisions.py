@@ -7,10 +7,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import blame, commits, refs, trees
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
 from retq_hub.server.documents import entry_document
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import bad_request, entry_not_found
-from retq_hub.server.routes.repositories import REPO, is_true
+from retq_hub.server.routes.repositories import REPO
 
 __all__ = ["routes"]
 
@@ -43,16 +44,9 @@ def _refs(call: Call) -> Response:
         ]
 
     document = {"branches": of(refs.BRANCH), "converts": [], "tags": of(refs.TAG)}
-    if is_true(call.query.get("include_prs")):
+    if call.flag("include_prs"):
         document["pullRequests"] = of(refs.PULL)
     return Json(document)
-
-
-def _number(call: Call, name: str) -> int:
-    value = call.query.get(name, "0")
-    if not value.isdecimal() or len(value) > 9:
-        raise bad_request(f"{name} must be a number, it is {value[:50]!r}")
-    return int(value)
 
 
 def _next(call: Call, **values: str) -> dict[str, str]:
@@ -63,7 +57,7 @@ def _next(call: Call, **values: str) -> dict[str, str]:
 
 
 def _commits(call: Call) -> Response:
-    page = _number(call, "p")
+    page = call.number("p", 0)
     with call.services.database.reading() as connection:
         repo = call.repo(connection)
         oid = refs.resolve(connection, repo, call.params["revision"])
@@ -86,13 +80,13 @@ def _commits(call: Call) -> Response:
 
 def _tree(call: Call) -> Response:
     folder = call.params.get("path", "").strip("/")
-    expand = is_true(call.query.get("expand"))
-    size, start = _EXPANDED if expand else _ENTRIES, _number(call, "start")
+    expand = call.flag("expand")
+    size, start = _EXPANDED if expand else _ENTRIES, call.number("start", 0)
     with call.services.database.reading() as connection:
         repo = call.repo(connection)
         oid = refs.resolve(connection, repo, call.params["revision"])
         tree = commits.tree_of(connection, repo.key, oid)
-        paths = trees.listed(tree, folder, recursive=is_true(call.query.get("recursive")))
+        paths = trees.listed(tree, folder, recursive=call.flag("recursive"))
         if folder and not paths:
             raise entry_not_found(folder[:200], commit=oid)
         page = paths[start : start + size]
@@ -114,7 +108,7 @@ def _paths(call: Call) -> Response:
     except (UnicodeDecodeError, ValueError) as error:
         raise bad_request(f"the form cannot be read, or has over {_MAX_PATHS} paths") from error
     paths = [path.strip("/") for path in form.get("paths", [])]
-    expand = is_true(form.get("expand", [""])[0])
+    expand = form.get("expand", [""])[0].lower() in ("1", "true")
     with call.services.database.reading() as connection:
         repo = call.repo(connection)
         oid = refs.resolve(connection, repo, call.params["revision"])

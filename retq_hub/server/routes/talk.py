@@ -8,11 +8,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import commits, diffs, discussions, edits, refs, repos
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
 from retq_hub.server.discussions import Discussion
-from retq_hub.server.faults import bad_request, forbidden, not_found
+from retq_hub.server.endpoints import Endpoint
+from retq_hub.server.faults import forbidden, not_found
 from retq_hub.server.repos import Repo
-from retq_hub.server.routes.repositories import REPO, is_true
+from retq_hub.server.routes.repositories import REPO
 
 __all__ = ["routes"]
 
@@ -51,9 +52,6 @@ def _document(repo: Repo, found: Discussion) -> dict[str, Any]:
 
 def _list(call: Call) -> Response:
     query = call.query
-    page = query.get("p", "0")
-    if not page.isdecimal() or len(page) > 9:
-        raise bad_request(f"p must be a number, it is {page[:50]!r}")
     filters: dict[str, Any] = {}
     if query.get("type", "all") != "all":
         filters["pull"] = query["type"] == "pull_request"
@@ -61,7 +59,7 @@ def _list(call: Call) -> Response:
         filters["closed"] = query["status"] == "closed"
     if "author" in query:
         filters["author"] = query["author"]
-    start = int(page) * _PAGE
+    start = call.number("p", 0) * _PAGE
     with call.services.database.reading() as connection:
         repo = call.repo(connection)
         found, total = discussions.listed(
@@ -127,7 +125,7 @@ def _changes(
     }
     if found.status in (discussions.OPEN, discussions.DRAFT):
         document["filesWithConflicts"] = edits.merged(connection, repo, found, repo.head)[1]
-    if is_true(call.query.get("diff")):
+    if call.flag("diff"):
         repos.check_download(connection, repo, call.user)
         tip = refs.resolve(connection, repo, refs.pull_name(found.num))
         document["diff"] = diffs.unified(

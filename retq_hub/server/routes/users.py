@@ -5,7 +5,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from retq_hub.server import accounts, cards, repos
-from retq_hub.server.calls import Call, Endpoint, Json
+from retq_hub.server.calls import Call, Json
+from retq_hub.server.endpoints import Endpoint
 from retq_hub.server.faults import not_found
 
 __all__ = ["routes"]
@@ -53,7 +54,6 @@ def _overview(call: Call) -> Response:
 
 class _Card(msgspec.Struct, frozen=True):
     content: str
-    repoType: str = "model"  # noqa: N815 - the protocol's name
 
 
 def _validate(call: Call) -> Response:

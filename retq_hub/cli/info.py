@@ -1,0 +1,164 @@
+"""``retq info``: what is known of one query. No torch here, and no weights are downloaded."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from retq_hub import artifact, registry
+from retq_hub.cli.console import BarProgress, print_facts, print_json
+from retq_hub.cli.options import json_option
+from retq_hub.manifest import Basis, QueryManifest, to_json
+from retq_hub.repository import Resolved
+
+if TYPE_CHECKING:
+    from retq_hub.composition import Composition
+
+__all__ = ["info_command"]
+
+
+@click.command("info")
+@click.argument("name")
+@json_option
+def info_command(name: str, as_json: bool) -> None:
+    """Show what is known of a query: NAME, NAME@VERSION, ns/NAME@VERSION or ./FOLDER.
+
+    Of a query on a Hub only the manifest is downloaded. Also of a lock or a composed pipeline.
+    """
+    from retq_hub import composition
+
+    known = composition.either(name, lambda: _known(name), progress=BarProgress())
+    if not isinstance(known, tuple):
+        _print_pipeline(known, as_json)
+        return
+    manifest, found = known
+    for line in found.notes if found else ():
+        click.echo(line, err=True)
+    if as_json:
+        document = {**to_json(manifest), "digest": manifest.digest}
+        print_json(document | ({"hub": _document(found)} if found else {}))
+        return
+    print_facts([*_rows(manifest), *(_hub_rows(found) if found else ())])
+
+
+def _known(name: str) -> tuple[QueryManifest, Resolved | None]:
+    from retq_hub import remote
+
+    if hub := registry.hub_name(name):
+        return remote.manifest(hub.text, hub.pin)
+    return artifact.read_manifest(registry.locate(name)), None
+
+
+def _print_pipeline(found: "Composition", as_json: bool) -> None:
+    from retq_hub.composition import manifests
+
+    members = manifests(found)
+    if as_json:
+        hub = {"hub": {"repo": found.repo, "commit": found.commit}} if found.repo else {}
+        print_json({**to_json(found.lock), "digest": found.lock.digest, **hub})
+        return
+    print_facts(_pipeline_rows(found, members))
+
+
+def _pipeline_rows(found: "Composition", members: Sequence[QueryManifest]) -> list[tuple[str, str]]:
+    from retq_hub.card import NOT_A_DEVICE, UNKNOWN, combination
+
+    lock = found.lock
+    spec = registry.backbone_specs().get(lock.backbone.id)
+    licences = [spec.licence if spec else UNKNOWN]
+    for one in members:
+        licences += [one.licence, *(data.licence for data in one.data)]
+    rows = [
+        ("name", f"{lock.name} {lock.version}" if lock.name else f"{found.path}, not to be shared"),
+        ("summary", lock.summary or f"A lock of {len(members)}."),
+        ("backbone", f"{lock.backbone.id}, weights {lock.backbone.weights_digest[:12]}"),
+    ]
+    for pinned, one in zip(lock.queries, members, strict=True):
+        marks = ", ".join(target.label for target in one.targets)
+        dice = f", Dice {one.metrics[0].values['dice'].mean:.4f}" if one.metrics else ""
+        rows.append(
+            (pinned.name, f"{pinned.version} from {pinned.origin}: {marks}{dice}; {one.licence.id}")
+        )
+    if found.repo:
+        rows += [("repository", found.repo), ("commit", str(found.commit))]
+    return [
+        *rows,
+        ("licence", f"all together: {combination(licences)}"),
+        ("digest", lock.digest),
+        ("note", NOT_A_DEVICE),
+    ]
+
+
+def _document(found: Resolved) -> dict[str, Any]:
+    described = found.repository.described
+    return {
+        "repo": found.repo,
+        "commit": found.commit,
+        "version": found.version,
+        "yanked": found.repository.yanked,
+        "versions": found.repository.versions,
+        "private": described.private if described else None,
+        "gated": described.gated if described else None,
+    }
+
+
+def _hub_rows(found: Resolved) -> list[tuple[str, str]]:
+    repository = found.repository
+    versions = [
+        one + (f" (yanked: {repository.yanked[one]})" if one in repository.yanked else "")
+        for one in repository.versions
+    ]
+    rows = [
+        ("repository", found.repo),
+        ("commit", found.commit),
+        ("versions", ", ".join(versions) or "none yet"),
+    ]
+    if repository.described and repository.described.private:
+        rows.append(("private", "only with a login that may see it"))
+    if repository.described and repository.described.gated:
+        rows.append(("gated", "whoever accepts its terms on the Hub may pull it"))
+    return rows
+
+
+def _rows(manifest: QueryManifest) -> list[tuple[str, str]]:
+    from retq_hub.card import NOT_A_DEVICE, UNKNOWN, combination
+    from retq_hub.notation import meaning, upsampling, written
+
+    spec = registry.backbone_specs().get(manifest.backbone.id)
+    size = spec.preprocessing.size_px if spec else 0
+    others = (spec.licence if spec else UNKNOWN, *(data.licence for data in manifest.data))
+    return [
+        ("name", f"{manifest.name} {manifest.version}"),
+        ("marks", ", ".join(target.label for target in manifest.targets)),
+        ("summary", manifest.summary),
+        ("backbone", f"{manifest.backbone.id}, weights {manifest.backbone.weights_digest[:12]}"),
+        ("reads", f"{written(manifest.basis, size_px=size)}: {_cost(manifest.basis)}"),
+        ("upsampling", upsampling(manifest.head)),
+        ("threshold", ", ".join(f"{value:g}" for value in manifest.head.thresholds)),
+        ("probabilities", meaning(manifest.head)),
+        *(
+            ("trained on", f"{one.title}, {one.split}, {one.n_images} images")
+            for one in manifest.data
+        ),
+        *(
+            (
+                "measured on",
+                f"{one.dataset}, {one.split}, {one.n_images} images: AUROC "
+                f"{one.values['auroc'].mean:.4f}, Dice {one.values['dice'].mean:.4f}",
+            )
+            for one in manifest.metrics
+        ),
+        (
+            "licence",
+            f"{manifest.licence.id}; with backbone and data: "
+            f"{combination((manifest.licence, *others))}",
+        ),
+        ("digest", manifest.digest),
+        ("note", NOT_A_DEVICE),
+    ]
+
+
+def _cost(basis: Basis) -> str:
+    """Say how often the backbone runs for an image."""
+    runs = sum(one.tiles**2 for one in basis.passes) * len(basis.views or ("plain",))
+    return f"{runs} backbone pass{'es' if runs > 1 else ''} an image"

@@ -1,0 +1,293 @@
+"""How the Hub is asked: where, as whom, for how long; each failure of the client is one line.
+
+Endpoint, login, cache and offline mode are the stock client's own. Its patience is not: some of its
+calls never time out, others wait as long as a server tells them to. Here each call has a deadline.
+"""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from json import JSONDecodeError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from retq_hub.errors import (
+    NetworkError,
+    NotFoundError,
+    RetqError,
+    StorageError,
+    Unreachable,
+    is_storage,
+)
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline", "printable"]
+
+T = TypeVar("T")
+
+PATIENCE_S = 30.0
+"""For how long another try of a call may begin."""
+
+_LONGEST_PAUSE_S = 30.0
+_LONGEST_TEXT = 500
+_WAITS_S = (0.5, 1.0, 2.0)
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_CONNECT_S, _READ_S, _WRITE_S = 5.0, 10.0, 60.0
+_NEXT = {403: "check what your login may do", 404: "check HF_ENDPOINT"}
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+
+
+def endpoint() -> str:
+    """Give the Hub's address, without a slash at its end: ``HF_ENDPOINT``, else the public Hub."""
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def cache_folder() -> Path:
+    """Give the client's cache folder: ``HF_HUB_CACHE``, ``HF_HOME``, else the client's own."""
+    from huggingface_hub import constants
+
+    if named := os.environ.get("HF_HUB_CACHE"):
+        return Path(os.path.expandvars(named)).expanduser()
+    if home := os.environ.get("HF_HOME"):
+        return Path(os.path.expandvars(home)).expanduser() / "hub"
+    return Path(constants.HF_HUB_CACHE)
+
+
+def is_offline() -> bool:
+    """Whether the user wants no network: ``HF_HUB_OFFLINE``."""
+    from huggingface_hub import constants
+
+    named = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return named.upper() in _TRUE or constants.is_offline_mode()
+
+
+def hub_api() -> "HfApi":
+    """Give the client's own API, with its login.
+
+    Raises:
+        Unreachable: The user wants no network.
+    """
+    from huggingface_hub import HfApi
+
+    from retq_hub import __version__
+
+    if is_offline():
+        raise Unreachable(
+            f"{endpoint()} is not asked, for HF_HUB_OFFLINE is set", hint="unset it to ask"
+        )
+
+    return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
+
+
+def printable(text: str) -> str:
+    """Give what a Hub said so that it can do no harm to a terminal, and is not too long."""
+    return "".join(one if one.isprintable() else " " for one in text[:_LONGEST_TEXT])
+
+
+def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
+    """Call the client; try again for a while where the Hub is busy, silent or cut off.
+
+    Args:
+        what: What is asked for, for messages: ``someone/drusen@v1.0.0``.
+        call: Calls the client; may be called several times.
+        patience_s: For how long another try may begin.
+
+    Raises:
+        NotFoundError: There is no such repository, revision or file.
+        Unreachable: The Hub did not answer, or only that it is busy.
+        NetworkError: It refused.
+        StorageError: The cache cannot be written.
+    """
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the one it uses
+
+    until = time.monotonic() + patience_s
+    for wait_s in (*_WAITS_S, None):
+        try:
+            with _watched(until):
+                return call()
+        except _Busy as busy:
+            answer, wanted = busy.answer, busy.wait_s
+        except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            answer, wanted = _line(error), None
+        except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+            raise _translated(error, what) from error
+        pause = wanted if wanted is not None else _jittered(wait_s)
+        if pause is None or wait_s is None or pause > _LONGEST_PAUSE_S:
+            break
+        if time.monotonic() + pause > until:
+            break
+        time.sleep(pause)
+    asks = f" and asks to wait {wanted:.0f} s" if wanted else ""
+    raise Unreachable(
+        f"{endpoint()} did not deliver {what}: {answer}{asks}",
+        hint="try again later; check the network and HF_ENDPOINT",
+    )
+
+
+class _Busy(Exception):
+    """The Hub answered that it cannot answer now; ends the client's own waiting."""
+
+    def __init__(self, answer: str, wait_s: float | None) -> None:
+        super().__init__(answer)
+        self.answer = answer
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """What is known of one try: until when, and for what the client has asked already."""
+
+    until: float
+    heads: set[str] = field(default_factory=set)
+
+
+_WATCH: ContextVar[_Watch | None] = ContextVar("retq_hub_watch", default=None)
+
+
+@contextmanager
+def _watched(until: float) -> Iterator[None]:
+    """Put a deadline on all requests that this thread sends in the block."""
+    from huggingface_hub import get_session
+
+    session = get_session()
+    hooks = session.event_hooks
+    if _on_request not in hooks["request"]:
+        session.event_hooks = {
+            "request": [*hooks["request"], _on_request],
+            "response": [*hooks["response"], _on_response],
+        }
+    mark = _WATCH.set(_Watch(until))
+    try:
+        yield
+    finally:
+        _WATCH.reset(mark)
+
+
+def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
+    """Let no request begin after the deadline, and none wait for ever.
+
+    A client that asks for the same file's head again is waiting for a Hub that does not answer.
+    """
+    watch = _WATCH.get()
+    if watch is None:
+        return
+    if time.monotonic() > watch.until:
+        raise _Busy("it took too long", None)
+    if request.method == "HEAD":
+        if str(request.url) in watch.heads:
+            raise _Busy("it cannot be reached", None)
+        watch.heads.add(str(request.url))
+    limit_s = _read_limit_s() if request.method in ("GET", "HEAD") else _WRITE_S
+    limits = request.extensions.get("timeout", {})
+    most = {"connect": min(_CONNECT_S, limit_s), "read": limit_s, "write": limit_s, "pool": limit_s}
+    request.extensions["timeout"] = {
+        kind: min(limits.get(kind) or most_s, most_s) for kind, most_s in most.items()
+    }
+
+
+def _read_limit_s() -> float:
+    named = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
+    return float(named) if named.isdecimal() and int(named) else _READ_S
+
+
+def _on_response(response: Any) -> None:  # noqa: ANN401 - the client's own httpx
+    """Take waiting out of the client's hands: it would wait as long as any server says."""
+    if _WATCH.get() is None or response.status_code not in _BUSY:
+        return
+    said = response.headers.get("Retry-After", "").strip()
+    answer = f"{response.status_code} {response.reason_phrase}"
+    raise _Busy(answer, float(said) if said.isdecimal() else None)
+
+
+def _jittered(wait_s: float | None) -> float | None:
+    """Keep many clients that were sent away together from coming back together."""
+    return None if wait_s is None else wait_s * random.uniform(0.75, 1.25)
+
+
+def _translated(error: Exception, what: str) -> RetqError:
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, LocalEntryNotFoundError):
+        return _uncached(error, what)
+    if isinstance(error, RevisionNotFoundError | EntryNotFoundError | HFValidationError):
+        return NotFoundError(
+            f"the Hub has no {what} (or your login may not see it)", hint="check name and login"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return _refused(error, what)
+    if isinstance(error, OSError) and is_storage(error):
+        return StorageError(
+            f"the Hub's cache cannot be written: {error.strerror}",
+            hint="free some space or set HF_HUB_CACHE to another folder",
+        )
+    if isinstance(error, JSONDecodeError | KeyError | TypeError):
+        return NetworkError(
+            f"{endpoint()} did not answer like a Hub when asked for {what}",
+            hint="check HF_ENDPOINT and proxies",
+        )
+    if isinstance(error, ValueError):
+        return NetworkError(f"{what}: {_line(' '.join(str(error).split()))}")
+    return Unreachable(f"{what} was not delivered: {_line(error)}", hint="try again later")
+
+
+def _uncached(error: Exception, what: str) -> RetqError:
+    """The client could not ask, and has nothing in its cache."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error.__cause__, HfHubHTTPError):
+        return _refused(error.__cause__, what)
+    return Unreachable(
+        f"{what} cannot be reached and is not in the local cache",
+        hint="check the network, HF_ENDPOINT and HF_HUB_OFFLINE",
+    )
+
+
+def _refused(error: "HfHubHTTPError", what: str) -> RetqError:
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    repo = what.partition("@")[0]
+    if isinstance(error, GatedRepoError):
+        return NetworkError(
+            f"{repo} is gated",
+            hint=f"accept its terms at {endpoint()}/{repo}, then `hf auth login`",
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        login = "check the name" if get_token() else "check the name, or `hf auth login`"
+        return NotFoundError(f"the Hub has no {what} (or your login may not see it)", hint=login)
+    answer = error.response
+    if answer.status_code == 401:
+        hint = (
+            "log in again with `hf auth login`" if get_token() else "`hf auth login`, or HF_TOKEN"
+        )
+        return NetworkError(f"{endpoint()} does not accept your login for {what}", hint=hint)
+    said = f": {_line(error.server_message)}" if error.server_message else ""
+    return NetworkError(
+        f"{what} was not delivered: the Hub answered {answer.status_code} "
+        f"{answer.reason_phrase}{said}",
+        hint=_NEXT.get(answer.status_code, "try again later"),
+    )
+
+
+def _line(error: object) -> str:
+    """Give the first line of what was said, without the token if somebody repeats it."""
+    from huggingface_hub import get_token
+
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    token = get_token()
+    return printable(line.replace(token, "***") if token else line)

@@ -1,0 +1,43 @@
+"""Draws the picture of an artifact: a photograph with the outlines of what its query marks."""
+
+from pathlib import Path
+
+from retq_hub.backbone import Backbone
+from retq_hub.embedded import EXAMPLE_IMAGE
+from retq_hub.images import decode
+from retq_hub.overlay import targets
+from retq_hub.picture import SIDE_PX, encode, subject
+from retq_hub.pipeline import Pipeline
+from retq_hub.query import Query
+
+__all__ = ["draw"]
+
+
+def draw(folder: Path, backbone: Backbone, *, image: Path | None = None) -> bytes:
+    """Draw the picture of an artifact.
+
+    Args:
+        folder: The artifact.
+        backbone: The backbone that it was made for.
+        image: A photograph; the example that ships with retq-hub if not given.
+
+    Returns:
+        A JPEG, always the same for the same query, photograph and versions of the libraries.
+
+    Raises:
+        BackboneMismatch: The query was made for another backbone.
+        ImageError: The photograph cannot be used.
+        IntegrityError: The artifact is not intact.
+    """
+    query = Query.from_pretrained(folder)
+    name = query.manifest.name
+    photograph = decode(image or EXAMPLE_IMAGE)
+    pipeline = Pipeline(backbone=backbone, queries={name: query}, embed=False)
+    found = pipeline(photograph)[name]
+    size = min(SIDE_PX, *photograph.size)
+    return encode(
+        targets(photograph, found, max_side_px=SIDE_PX),
+        drawn_from=subject(query.manifest),
+        example=image is None,
+        area=float(found.mask_at(size, size).any(axis=0).mean()),
+    )
