@@ -2,6 +2,7 @@ import dataclasses
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 from support_core import manifest
 
@@ -128,7 +129,8 @@ def test_a_backbone_spec_survives_the_way_through_json(path):
     ],
 )
 def test_data_class_and_schema_have_the_same_members(cls, name: str, path: tuple[str, ...]):
-    assert {field.name for field in dataclasses.fields(cls)} == members(name, *path)
+    given = msgspec.structs if issubclass(cls, msgspec.Struct) else dataclasses
+    assert {field.name for field in given.fields(cls)} == members(name, *path)
 
 
 def test_members_that_are_none_are_left_out():
