@@ -1,6 +1,6 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from retq_hub import probe, registry, weights
+from retq_hub import compatibility, probe, registry, weights
 from retq_hub.encoder import Encoder
-from retq_hub.errors import BackboneMismatch, IntegrityError
 from retq_hub.images import normalise, square
 from retq_hub.manifest import BackboneRef, Basis, Fingerprint, Pass
 from retq_hub.progress import Progress, Silent
@@ -189,7 +188,9 @@ class Backbone:
         Raises:
             BackboneMismatch: Other weights or other preprocessing; both digests are named.
         """
-        return _check(ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch)
+        return compatibility.check(
+            ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch
+        )
 
     def _run(
         self, pixels: Tensor, layers: Sequence[int], key: PassKey, embed: bool
@@ -255,42 +256,9 @@ class LazyBackbone:
 
     def check(self, ref: BackboneRef, *, allow_mismatch: bool = False) -> str:
         """Decide as `Backbone.check` does, without loading the weights where digests agree."""
-        return _check(
+        return compatibility.check(
             ref, self.spec, self.weights_digest, lambda: self().fingerprint, allow_mismatch
         )
-
-
-def _check(
-    ref: BackboneRef,
-    spec: BackboneSpec,
-    weights_digest: str,
-    fingerprint: Callable[[], Fingerprint],
-    allow_mismatch: bool,
-) -> str:
-    """Compare by digests, and by fingerprints where the weights' digests differ."""
-    if ref.preprocessing_digest != spec.preprocessing_digest:
-        return _refuse(
-            f"it was made with preprocessing {ref.preprocessing_digest} ({ref.id}), "
-            f"this is {spec.preprocessing_digest} ({spec.id})",
-            allow_mismatch,
-        )
-    if ref.weights_digest == weights_digest:
-        return ""
-    other = f"weights {ref.weights_digest} ({ref.id})"
-    this = f"{weights_digest} ({spec.id})"
-    try:
-        distance = probe.deviation(ref.fingerprint, fingerprint())
-    except IntegrityError:
-        distance = float("inf")
-    if distance <= probe.TOLERANCE:
-        return (
-            f"it was made with {other}, this is {this}, but they compute the same "
-            f"(fingerprints {distance:.2g} apart)"
-        )
-    return _refuse(
-        f"it was made with {other}, this is {this}; fingerprints {distance:.2g} apart",
-        allow_mismatch,
-    )
 
 
 def _keys(one: Pass, basis: Basis) -> list[PassKey]:
@@ -299,12 +267,3 @@ def _keys(one: Pass, basis: Basis) -> list[PassKey]:
         PassKey(one.size_px, one.tiles, basis.norm, overlap_px=one.overlap_px or 0, view=view)
         for view in basis.views or ("plain",)
     ]
-
-
-def _refuse(reason: str, allow_mismatch: bool) -> str:
-    if allow_mismatch:
-        return reason + "; used all the same, as you asked"
-    raise BackboneMismatch(
-        f"the query does not fit the backbone: {reason}",
-        hint="use the backbone it was made for, or insist with --allow-mismatch",
-    )

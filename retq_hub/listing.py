@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retq_hub.hub import reading
-from retq_hub.hub.client import printable
+from retq_hub.hub.client import PATIENCE_S, printable
 from retq_hub.hub.reading import Described
 
 __all__ = ["Listing", "search"]
@@ -52,6 +52,7 @@ def search(
     dataset: str | None = None,
     licence: str | None = None,
     limit: int,
+    patience_s: float = PATIENCE_S,
 ) -> list[Listing]:
     """Find queries on the Hub.
 
@@ -62,17 +63,21 @@ def search(
         dataset: On which it was made or measured.
         licence: An SPDX identifier.
         limit: At most so many.
+        patience_s: For how long another request may begin.
 
     Raises:
         NetworkError: The Hub did not deliver.
     """
-    filters = ["retq"]
+    filters = ["retq", "query-vector"]
     filters += [f"target:{target}"] if target else []
     filters += [f"retq-backbone:{weights_digest[:12]}"] if weights_digest else []
     filters += [f"license:{licence.lower()}"] if licence else []
     wanted = [word.lower() for word in words]
     scanned = _SCANNED if wanted or dataset else limit
-    found = (_listing(one) for one in reading.models(filters=filters, limit=scanned))
+    found = (
+        _listing(one)
+        for one in reading.models(filters=filters, limit=scanned, patience_s=patience_s)
+    )
     kept = [
         one
         for one in found

@@ -4,13 +4,13 @@ Its members are those of the Hub's model cards. YAML is written and read here an
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retq_hub.manifest import Licence, Measured, QueryManifest
 from retq_hub.spec import BackboneSpec
 
-__all__ = ["LABELS", "document", "from_yaml", "is_own_tag", "is_repo_id", "to_yaml"]
+__all__ = ["LABELS", "composed", "document", "from_yaml", "is_own_tag", "is_repo_id", "to_yaml"]
 
 LABELS = {
     "auroc": "AUROC",
@@ -24,6 +24,7 @@ LABELS = {
 
 _TASK = "image-segmentation"
 _TAGS = ("retq", "query-vector")
+_PIPELINE_TAGS = ("retq", "retq-pipeline")
 _TAG_KINDS = ("retq-backbone:", "target:", "modality:")
 _REPO_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
 _LONGEST_REPO_ID = 96
@@ -53,16 +54,14 @@ def document(manifest: QueryManifest, backbone: BackboneSpec) -> dict[str, Any]:
     """
     tags = [*_TAGS, f"retq-backbone:{manifest.backbone.weights_digest[:12]}"]
     tags += [f"target:{target.name}" for target in manifest.targets]
-    # A backbone of natural images says nothing of the photographs that a query is for.
-    tags += [] if backbone.modality == "natural" else [f"modality:{backbone.modality}"]
+    tags += _modality(backbone)
     head: dict[str, Any] = {
         "library_name": "retq",
         "pipeline_tag": _TASK,
         "tags": list(dict.fromkeys(tags)),
         **_licence(manifest.licence),
+        **_base_model(backbone),
     }
-    if backbone.hub_id and "/" in backbone.hub_id and is_repo_id(backbone.hub_id):
-        head |= {"base_model": backbone.hub_id, "base_model_relation": "adapter"}
     if datasets := sorted({data.id for data in manifest.data if is_repo_id(data.id)}):
         head["datasets"] = datasets
     if manifest.metrics:
@@ -71,9 +70,41 @@ def document(manifest: QueryManifest, backbone: BackboneSpec) -> dict[str, Any]:
     return head
 
 
+def composed(
+    manifests: Sequence[QueryManifest], backbone: BackboneSpec, weights_digest: str
+) -> dict[str, Any]:
+    """Give the members of the head of a composed pipeline's card, in their order.
+
+    Args:
+        manifests: Of its members.
+        backbone: The backbone that they are applied to.
+        weights_digest: Of its weights.
+    """
+    targets = (target.name for manifest in manifests for target in manifest.targets)
+    licences = dict.fromkeys(manifest.licence.id for manifest in manifests)
+    one = manifests[0].licence if len(licences) == 1 else Licence(id=" AND ".join(licences))
+    head: dict[str, Any] = {
+        "library_name": "retq",
+        "pipeline_tag": _TASK,
+        "tags": [
+            *_PIPELINE_TAGS,
+            f"retq-backbone:{weights_digest[:12]}",
+            *dict.fromkeys(f"target:{name}" for name in targets),
+            *_modality(backbone),
+        ],
+        **_licence(one),
+        **_base_model(backbone),
+    }
+    trained = {data.id for manifest in manifests for data in manifest.data}
+    if datasets := sorted(name for name in trained if is_repo_id(name)):
+        head["datasets"] = datasets
+    return head
+
+
 def is_own_tag(tag: object) -> bool:
-    """Whether a tag is one of those that are made from the manifest."""
-    return isinstance(tag, str) and (tag in _TAGS or tag.startswith(_TAG_KINDS))
+    """Whether a tag is one of those that are made from manifests."""
+    own = (*_TAGS, *_PIPELINE_TAGS)
+    return isinstance(tag, str) and (tag in own or tag.startswith(_TAG_KINDS))
 
 
 def is_repo_id(name: str) -> bool:
@@ -100,6 +131,18 @@ def from_yaml(text: str) -> dict[str, Any] | None:
     if not isinstance(head, dict) or not all(isinstance(name, str) for name in head):
         return None
     return head
+
+
+def _modality(backbone: BackboneSpec) -> list[str]:
+    """A backbone of natural images says nothing of the photographs that a query is for."""
+    return [] if backbone.modality == "natural" else [f"modality:{backbone.modality}"]
+
+
+def _base_model(backbone: BackboneSpec) -> dict[str, str]:
+    """Name the backbone where it is a repository of the Hub; never a path or a title."""
+    if not (backbone.hub_id and "/" in backbone.hub_id and is_repo_id(backbone.hub_id)):
+        return {}
+    return {"base_model": backbone.hub_id, "base_model_relation": "adapter"}
 
 
 def _licence(licence: Licence) -> dict[str, str]:

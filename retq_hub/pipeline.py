@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from retq_hub import notation
+from retq_hub import composition, notation, syncing
 from retq_hub.backbone import Backbone, assemble, plan
 from retq_hub.channels import pixel_channels
-from retq_hub.errors import BackboneMismatch, UsageError
+from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
 from retq_hub.grids import logit_map
 from retq_hub.heads import margins, pixel_logits, probabilities
 from retq_hub.images import ImageLike, decode, green
+from retq_hub.lock import PinnedQuery
 from retq_hub.manifest import Basis, QueryManifest
 from retq_hub.progress import Progress
 from retq_hub.query import Query
@@ -194,6 +195,31 @@ class Pipeline:
             backbone = Backbone.from_pretrained(backbone or first, progress=progress)
         return cls(backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed)
 
+    @classmethod
+    def from_lock(
+        cls, lock: str | Path, *, embed: bool = True, progress: Progress | None = None
+    ) -> "Pipeline":
+        """Load exactly what a lock pins, and nothing else; what is not here yet is fetched.
+
+        Args:
+            lock: Its file, the folder of a composed pipeline, or its name on a Hub.
+            embed: Also give each image's embedding.
+            progress: Where to report a download.
+
+        Raises:
+            NotFoundError: There is no such lock, or a member is no longer where it says.
+            BadInputError: The lock breaks its schema.
+            IntegrityError: Something is not what is pinned; both digests are named.
+            NetworkError: What is missing cannot be fetched.
+        """
+        found = composition.locate(lock, progress=progress)
+        pinned = found.lock.backbone
+        spec = syncing.pinned_spec(pinned)
+        queries = {one.name: _exactly(one, found.base, progress) for one in found.lock.queries}
+        backbone = Backbone.from_pretrained(spec.id, progress=progress)
+        syncing.check_weights(pinned, backbone.weights_digest)
+        return cls(backbone=backbone, queries=queries, embed=embed)
+
     def add(self, *queries: str | Path | Query) -> "Pipeline":
         """Give a pipeline with more queries; the backbone is not loaded again."""
         return Pipeline(
@@ -259,6 +285,15 @@ class Pipeline:
             {name: found[name] for name in self.queries},
             embedding=None if embedding is None else embedding.numpy(),
         )
+
+
+def _exactly(pinned: PinnedQuery, base: Path, progress: Progress | None) -> Query:
+    """Load a query of a lock."""
+    query = Query.from_pretrained(syncing.find(pinned, base, progress=progress).folder)
+    if (actual := query.manifest.digest) != pinned.digest:
+        what = f"{pinned.name}, changed meanwhile,"
+        raise DigestMismatch(what, expected=pinned.digest, actual=actual, hint="try again")
+    return query
 
 
 def _loaded(

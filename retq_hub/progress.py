@@ -3,10 +3,11 @@
 The library reports; the command line decides how it looks.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
-__all__ = ["Progress", "Silent"]
+__all__ = ["Progress", "Silent", "tell"]
 
 T = TypeVar("T")
 
@@ -52,3 +53,11 @@ class Silent:
 
     def measure(self, value: str, *, milestone: bool = False) -> None:
         """Show nothing."""
+
+
+def tell(progress: Progress | None, line: str) -> None:
+    """Say one line that the user should know, as a Python warning if nobody listens."""
+    if progress is None:
+        warnings.warn(line, stacklevel=3)
+    else:
+        progress.note(line)

@@ -1,7 +1,8 @@
-"""Publishing a query on a Hub: validated, compared with what is there, one commit, one tag.
+"""Publishing on a Hub: validated, compared with what is there, one commit, one tag.
 
-A published version never moves. A repository holds one query, and its versions only go up; a bad
-one is yanked: a note on the main branch says why, its commit and tag stay. No torch here.
+A published version never moves. A repository holds one query or one composed pipeline, and its
+versions only go up; a bad one is yanked: a note on the main branch says why, its commit and tag
+stay. No torch here.
 """
 
 from collections.abc import Mapping
@@ -9,21 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from retq_hub import artifact, cardfile, names, registry
-from retq_hub.difference import differences
+from retq_hub import artifact, names
 from retq_hub.errors import (
-    CheckFailed,
-    Finding,
     NetworkError,
     NotFoundError,
     RetqError,
     UsageError,
 )
-from retq_hub.hub import snapshots, writing
+from retq_hub.hub import writing
 from retq_hub.hub.client import endpoint
 from retq_hub.hub.reading import Described, describe, digest_of, refs
-from retq_hub.manifest import QueryManifest
-from retq_hub.repository import OPTIONAL_FILES, REQUIRED_FILES, YANKED, Repository, look
+from retq_hub.parcel import Content, Parcel, at, differences, key_of, pack
+from retq_hub.repository import OPTIONAL_FILES, YANKED, Repository, look
 from retq_hub.storage import json_text
 
 __all__ = ["FileChange", "Pushed", "push", "yank"]
@@ -54,12 +52,12 @@ class Pushed:
     Attributes:
         outcome: ``published``, ``tagged`` (the files were there already), ``unchanged`` (this
             version is published), ``proposed`` (a pull request), ``planned`` (a dry run).
-        digest: The artifact's digest.
+        digest: That of the artifact or of the lock.
         commit: That the version stands for; None if there is none yet.
         url: Where to look at it.
         files: What happens to which file.
         against: The version that it is compared with; None if nothing is published.
-        differences: What its manifest and metrics say else than that version's, a line each.
+        differences: What it says else than that version, a line each.
     """
 
     outcome: Literal["published", "tagged", "unchanged", "proposed", "planned"]
@@ -83,10 +81,10 @@ def push(
     message: str | None = None,
     dry_run: bool = False,
 ) -> Pushed:
-    """Publish an artifact on a Hub; what was cut off half-way is finished by doing it again.
+    """Publish a query or a composed pipeline; what was cut off is finished by doing it again.
 
     Args:
-        folder: The artifact; it is not changed.
+        folder: The artifact, or the folder of a composed pipeline; it is not changed.
         repo: ``namespace/name``; made if it is not there.
         private: Make it a private repository, if it has to be made.
         pr: Open a pull request, for a repository of somebody else's; its owner sets the tag.
@@ -101,7 +99,7 @@ def push(
         NotFoundError: ``pr`` to a repository that is not there; the backbone has no description.
     """
     _check_repo(repo)
-    manifest, files = _payload(folder, repo)
+    parcel = pack(folder, repo)
     if not dry_run:
         writing.check_login()
     there = _there(repo)
@@ -109,16 +107,16 @@ def push(
         raise NotFoundError(
             f"the Hub has no {repo} to open a pull request on", hint="push without --pr to make it"
         )
-    plan = _plan(manifest, files, repo, there)
+    plan = _plan(parcel, repo, there)
     if plan.outcome == "unchanged" or dry_run:
         return plan
     if there is None:
         writing.create(repo, private=private)
         there = look(repo)
-    message = message or f"{manifest.name} {manifest.version}"
+    message = message or f"{parcel.name} {parcel.version}"
     if pr:
-        return _proposed(plan, files, there, message)
-    return _published(plan, files, there, message)
+        return _proposed(plan, parcel.files, there, message)
+    return _published(plan, parcel.files, there, message)
 
 
 def yank(repo: str, version: str, *, reason: str, undo: bool = False) -> bool:
@@ -161,34 +159,6 @@ def _check_repo(repo: str) -> None:
         raise UsageError(f"{repo!r} names no repository", hint="it looks like someone/drusen")
 
 
-def _payload(folder: Path, repo: str) -> tuple[QueryManifest, dict[str, bytes]]:
-    """Read what is sent, checked throughout, with a card that says where it lies."""
-    findings = [*artifact.findings(folder), *_odd(folder)]
-    if findings:
-        raise CheckFailed(str(folder), findings, hint="nothing was sent")
-    manifest = artifact.read_manifest(folder)
-    files = {
-        name: (folder / name).read_bytes()
-        for name in (*REQUIRED_FILES, *OPTIONAL_FILES)
-        if (folder / name).is_file()
-    }
-    spec = registry.backbone_spec(manifest.backbone.id)
-    files[artifact.CARD] = cardfile.compose(folder, manifest, spec, repo=repo).encode()
-    return manifest, files
-
-
-def _odd(folder: Path) -> list[Finding]:
-    """Find what may not leave this machine: links to elsewhere, and what is no query's size."""
-    found = []
-    for name in (*REQUIRED_FILES, *OPTIONAL_FILES):
-        path = folder / name
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            found.append(Finding(where=name, what="is a link that leads out of the folder"))
-        elif path.is_file() and path.stat().st_size > snapshots.MAX_FILE_BYTES:
-            found.append(Finding(where=name, what="is larger than 256 MiB"))
-    return found
-
-
 def _there(repo: str) -> Repository | None:
     try:
         there = look(repo)
@@ -199,87 +169,88 @@ def _there(repo: str) -> Repository | None:
     return there
 
 
-def _plan(
-    manifest: QueryManifest, files: Mapping[str, bytes], repo: str, there: Repository | None
-) -> Pushed:
+def _plan(parcel: Parcel, repo: str, there: Repository | None) -> Pushed:
     """Compare with what is there; refuse what must not be published.
 
     Raises:
         UsageError: The version, the name or the repository does not fit.
     """
-    published = _published_version(manifest, there)
-    against = published or _newest(there)
+    published = _published_version(parcel, there)
+    against = published or _newest(parcel, there)
     plan = Pushed(
         outcome="planned",
         repo=repo,
-        name=manifest.name,
-        version=manifest.version,
-        digest=manifest.digest,
+        name=parcel.name,
+        version=parcel.version,
+        digest=parcel.content.digest,
         commit=None,
         url=f"{endpoint()}/{repo}",
-        files=tuple(_changes(files, there.described if there else None)),
+        files=tuple(_changes(parcel.files, there.described if there else None)),
         against=against.version if against else None,
-        differences=tuple(differences(against, manifest)) if against else (),
+        differences=tuple(differences(against, parcel.content)) if against else (),
     )
     if published is None:
         return plan
     assert there is not None
-    if published.digest != manifest.digest:
+    if published.digest != parcel.content.digest:
         raise UsageError(
-            f"{repo} {manifest.version} is published with other content (artifact digest "
-            f"{published.digest[:12]}, here {manifest.digest[:12]}), and a published version never "
-            "moves",
+            f"{repo} {parcel.version} is published with other content (digest "
+            f"{published.digest[:12]}, here {parcel.content.digest[:12]}), and a published "
+            "version never moves",
             hint="raise the version",
         )
-    return replace(plan, outcome="unchanged", commit=there.versions[manifest.version], files=())
+    return replace(plan, outcome="unchanged", commit=there.versions[parcel.version], files=())
 
 
-def _published_version(manifest: QueryManifest, there: Repository | None) -> QueryManifest | None:
-    """Give the manifest of this very version, if it is published.
+def _published_version(parcel: Parcel, there: Repository | None) -> Content | None:
+    """Give what is published as this very version, if it is.
 
     Raises:
-        UsageError: The repository is not this query's, or has newer versions.
+        UsageError: The repository is of something else, or has newer versions.
     """
     if there is None or there.described is None:
         return None
-    holds = {*there.described.files}
-    if artifact.MANIFEST in holds:
-        name = _manifest_at(there.repo, there.described.commit).name
-        if name != manifest.name:
-            raise UsageError(
-                f"{there.repo} holds the query {name}, not {manifest.name}",
-                hint="one repository holds one query: name another one",
-            )
-    if manifest.version in there.versions:
-        return _manifest_at(there.repo, there.versions[manifest.version])
-    if artifact.MANIFEST not in holds and holds - _PLAIN:
-        some = ", ".join(sorted(holds - _PLAIN)[:3])
+    key = key_of([*there.described.files])
+    if key:
+        _check_holds(parcel, there.repo, there.described.commit, key)
+    if parcel.version in there.versions:
+        return at(there.repo, there.versions[parcel.version], parcel.key)
+    if not key and (odd := sorted({*there.described.files} - _PLAIN)):
         raise UsageError(
-            f"{there.repo} holds something else than a query: {some}", hint="name another one"
+            f"{there.repo} holds something else than a query: {', '.join(odd[:3])}",
+            hint="name another one",
         )
     kept = [one for one in there.versions if one not in there.yanked]
-    if kept and names.order(manifest.version) < names.order(kept[-1]):
+    if kept and names.order(parcel.version) < names.order(kept[-1]):
         raise UsageError(
-            f"{there.repo} is at {kept[-1]} already, {manifest.version} is lower",
+            f"{there.repo} is at {kept[-1]} already, {parcel.version} is lower",
             hint=f"raise the version above {kept[-1]}",
         )
     return None
 
 
-def _newest(there: Repository | None) -> QueryManifest | None:
-    """Give the manifest that the new one is compared with: the newest version's, else main's."""
+def _check_holds(parcel: Parcel, repo: str, commit: str, key: str) -> None:
+    """Refuse a repository that holds another query or pipeline than what is pushed."""
+    name = at(repo, commit, key).name
+    if (key, name) != (parcel.key, parcel.name):
+        kind = "query" if key == artifact.MANIFEST else "composed pipeline"
+        pushed = parcel.name if key == parcel.key else f"the {parcel.kind} {parcel.name}"
+        raise UsageError(
+            f"{repo} holds the {kind} {name}, not {pushed}",
+            hint="a repository holds one query or pipeline: name another one",
+        )
+
+
+def _newest(parcel: Parcel, there: Repository | None) -> Content | None:
+    """Give what the new one is compared with: the newest version, else what is on main."""
     if there is None or there.described is None:
         return None
     kept = [one for one in there.versions if one not in there.yanked]
     if kept:
-        return _manifest_at(there.repo, there.versions[kept[-1]])
-    if artifact.MANIFEST in there.described.files:
-        return _manifest_at(there.repo, there.described.commit)
+        return at(there.repo, there.versions[kept[-1]], parcel.key)
+    if parcel.key in there.described.files:
+        return at(there.repo, there.described.commit, parcel.key)
     return None
-
-
-def _manifest_at(repo: str, commit: str) -> QueryManifest:
-    return artifact.read_manifest(snapshots.fetch(repo, commit, [artifact.MANIFEST]))
 
 
 def _changes(files: Mapping[str, bytes], described: Described | None) -> list[FileChange]:

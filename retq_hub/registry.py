@@ -1,129 +1,37 @@
-"""Where names are resolved: folders of artifacts and backbone specs, the embedded one last.
+"""Names become folders: of a registry, a Hub or a path; and the backbones of the registries.
 
 A registry is a folder with ``index.json``, ``queries/<name>/<version>/`` and
-``backbones/<id>.json``. More of them are named in ``RETQ_REGISTRY``, separated as in PATH.
-No torch here.
+``backbones/<id>.json``, or a URL of such an index. More of them are named in ``RETQ_REGISTRY``,
+separated as in PATH. No torch here.
 """
 
 import difflib
-import os
-import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, index, names, remote, schema
+from retq_hub import artifact, catalogue, index, names, places, remote, schema, site, sources, stock
 from retq_hub.embedded import REGISTRY
-from retq_hub.errors import IntegrityError, NotFoundError, RetqError, UsageError
+from retq_hub.errors import DigestMismatch, IntegrityError, NotFoundError, RetqError
 from retq_hub.hub.client import cache_folder
 from retq_hub.manifest import QueryManifest, from_json
-from retq_hub.progress import Progress
+from retq_hub.progress import Progress, tell
 from retq_hub.record import Record
 from retq_hub.spec import BackboneSpec
 from retq_hub.storage import cache_dir
 
 __all__ = [
     "DEFAULT_BACKBONE",
-    "Entry",
     "backbone_spec",
     "backbone_specs",
-    "entries",
-    "find",
+    "copy_folder",
     "has_weights",
     "hub_name",
     "is_published",
-    "latest",
     "locate",
     "pull",
-    "registries",
-    "search",
     "weights_folder",
 ]
 
 DEFAULT_BACKBONE = "dinov2-small-saliency"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A record and the registry that holds it."""
-
-    registry: Path
-    record: Record
-
-    @property
-    def folder(self) -> Path:
-        """The artifact's folder."""
-        return self.registry / self.record.path
-
-
-def registries() -> list[Path]:
-    """Give the registries in the order in which they are asked: ``RETQ_REGISTRY``, the embedded."""
-    named = os.environ.get("RETQ_REGISTRY", "").split(os.pathsep)
-    return [*(Path(one).expanduser() for one in named if one), REGISTRY]
-
-
-def entries() -> list[Entry]:
-    """Give all entries of all registries; a name and version counts where it is found first.
-
-    Raises:
-        NotFoundError: A configured registry has no index.
-        ManifestError: An index is broken.
-        IntegrityError: An index points out of its registry.
-    """
-    found: dict[tuple[str, str], Entry] = {}
-    for registry in registries():
-        for record in index.read(registry):
-            found.setdefault((record.name, record.version), Entry(registry=registry, record=record))
-    return sorted(
-        found.values(), key=lambda one: (one.record.name, names.order(one.record.version))
-    )
-
-
-def latest(found: Iterable[Entry]) -> list[Entry]:
-    """Keep the newest version of each name that is not yanked."""
-    newest = {one.record.name: one for one in found if not one.record.yanked}
-    return list(newest.values())
-
-
-def search(words: Sequence[str]) -> list[Entry]:
-    """Give the newest versions whose record contains all the words, in any case."""
-    wanted = [word.lower() for word in words]
-    return [one for one in latest(entries()) if all(word in _text(one) for word in wanted)]
-
-
-def find(name: str) -> Entry:
-    """Resolve ``name`` or ``name@version`` in the registries.
-
-    Raises:
-        UsageError: This can be no name.
-        NotFoundError: No registry has it; the message says which names are near.
-    """
-    parsed = names.parse(name)
-    if parsed.kind == "hub":
-        raise UsageError(f"{name} names a repository on a Hub, not a query of a registry")
-    plain, version = parsed.text, parsed.version
-    everything = entries()
-    versions = [one for one in everything if one.record.name == plain]
-    if not versions:
-        if _has(Path(plain), artifact.MANIFEST):
-            raise NotFoundError(
-                f"no registry has a query named {plain!r}", hint=f"for the folder, say ./{plain}"
-            )
-        near = difflib.get_close_matches(plain, {one.record.name for one in everything}, n=3)
-        raise NotFoundError(
-            f"no registry has a query named {plain!r}",
-            hint=f"did you mean {' or '.join(near)}?" if near else "`retq list` shows all",
-        )
-    if version is None:
-        kept = [one for one in versions if not one.record.yanked]
-        if not kept:
-            raise NotFoundError(f"all versions of {plain} are yanked", hint="pin one with @version")
-        return kept[-1]
-    for one in versions:
-        if one.record.version == version:
-            return one
-    have = ", ".join(one.record.version for one in versions)
-    raise NotFoundError(f"{plain} has no version {version}", hint=f"it has {have}")
 
 
 def locate(name: str, *, progress: Progress | None = None) -> Path:
@@ -139,29 +47,22 @@ def locate(name: str, *, progress: Progress | None = None) -> Path:
         UsageError: This can be no name.
         NotFoundError: There is no such query or folder.
         IntegrityError: The artifact is not the one that the index or the Hub promises.
-        NetworkError: The Hub did not deliver, or refused.
+        NetworkError: The Hub or a registry did not deliver, or refused.
     """
     if hub := hub_name(name):
         return _from_hub(hub, progress)
-    if _is_folder(name):
-        folder = _place(name)
-        if not _has(folder, "."):
-            raise NotFoundError(f"there is no folder {folder}", hint="check the path")
+    if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
         return folder
-    entry = find(name)
-    found = artifact.read_manifest(entry.folder)
-    if (found.name, found.version) != (entry.record.name, entry.record.version):
-        raise IntegrityError(
-            f"{entry.folder} holds {found.name} {found.version}, its index says {name}",
-            hint="restore the folder, or `retq index build` if the change is yours",
-        )
-    if found.digest != entry.record.digest:
-        raise IntegrityError(
-            f"{entry.folder} has artifact digest {found.digest}, its index says "
-            f"{entry.record.digest}",
-            hint="restore the folder, or `retq index build` if the change is yours",
-        )
-    return entry.folder
+    entry = stock.find(name, progress=progress)
+    record = entry.record
+    if record.yanked:
+        why = f": {record.yanked}" if isinstance(record.yanked, str) else ""
+        tell(progress, f"{record.key} is yanked{why}")
+    if record.superseded_by:
+        tell(progress, f"{record.key} is superseded by {record.superseded_by}")
+    folder = _folder(entry)
+    _check_promise(folder, record)
+    return folder
 
 
 def hub_name(name: str) -> names.Name | None:
@@ -170,16 +71,22 @@ def hub_name(name: str) -> names.Name | None:
     Raises:
         UsageError: This can be no name.
     """
-    parsed = None if _is_folder(name) else names.parse(name)
+    parsed = None if places.is_folder(name, artifact.MANIFEST) else names.parse(name)
     return parsed if parsed and parsed.kind == "hub" else None
 
 
 def is_published(folder: Path) -> bool:
     """Whether a folder is an artifact that a registry or a Hub gave: such a one never changes."""
     place = folder.resolve()
-    if place.is_relative_to(cache_folder().resolve()):
+    caches = (cache_folder(), cache_dir() / "registries")
+    if any(place.is_relative_to(one.resolve()) for one in caches):
         return True
-    return any(one.folder.resolve() == place for one in entries())
+    roots = [one for one in sources.folders() if place.is_relative_to(one.resolve())]
+    return any(
+        one.path is not None and (root / one.path).resolve() == place
+        for root in roots
+        for one in catalogue.read(root / index.FILE).named(artifact.read_manifest(folder).name)
+    )
 
 
 def pull(name: str, *, into: Path | None = None, progress: Progress | None = None) -> Path:
@@ -204,9 +111,7 @@ def pull(name: str, *, into: Path | None = None, progress: Progress | None = Non
         return source
     manifest = artifact.read(source).manifest
     if into is None:
-        goal = (
-            cache_dir() / "queries" / manifest.name / f"{manifest.version}-{manifest.digest[:12]}"
-        )
+        goal = copy_folder(manifest.name, manifest.version, manifest.digest)
     else:
         goal = into / manifest.name
     if goal.exists() and _same(goal, manifest):
@@ -215,11 +120,16 @@ def pull(name: str, *, into: Path | None = None, progress: Progress | None = Non
     return goal
 
 
+def copy_folder(name: str, version: str, digest: str) -> Path:
+    """Give the folder of the cache in which a query's copy belongs."""
+    return cache_dir() / "queries" / name / f"{version}-{digest[:12]}"
+
+
 def backbone_specs() -> dict[str, BackboneSpec]:
-    """Give all backbone specs by their id, in the order of the registries."""
+    """Give all backbone specs by their id, in the order of the registries; a URL has none."""
     found: dict[str, BackboneSpec] = {}
-    for registry in registries():
-        for path in sorted((registry / "backbones").glob("[!.]*.json")):
+    for folder in sources.folders():
+        for path in sorted((folder / "backbones").glob("[!.]*.json"), key=lambda path: path.stem):
             spec = _spec(path)
             found.setdefault(spec.id, spec)
     return found
@@ -233,7 +143,10 @@ def backbone_spec(name: str) -> BackboneSpec:
         ManifestError: The spec breaks its schema.
     """
     if "/" in name and name.endswith(".json"):
-        return _spec(_place(name))
+        return _spec(places.path_of(name))
+    for folder in sources.folders() if Path(name).name == name else []:
+        if places.has(folder / "backbones", f"{name}.json"):
+            return _spec(folder / "backbones" / f"{name}.json")
     specs = backbone_specs()
     if name not in specs:
         near = difflib.get_close_matches(name, specs, n=3)
@@ -258,20 +171,42 @@ def _from_hub(name: names.Name, progress: Progress | None) -> Path:
     try:
         found = remote.locate(name.text, name.pin)
     except NotFoundError as error:
-        if _has(Path(name.text), "."):
+        if places.has(Path(name.text), "."):
             raise NotFoundError(error.found, hint=f"for the folder, say ./{name.text}") from error
         raise
     for line in found.notes:
-        if progress:
-            progress.note(line)
-        else:
-            warnings.warn(line, stacklevel=3)
+        tell(progress, line)
     return found.folder
+
+
+def _folder(entry: stock.Entry) -> Path:
+    """Give the folder of an entry's artifact; what lies elsewhere is fetched into the cache."""
+    record = entry.record
+    if record.repo is not None and record.commit is not None:
+        return remote.fetch(record.repo, record.commit)
+    if sources.is_url(entry.registry):
+        return site.fetch(entry.registry, record)
+    return places.path_of(entry.registry) / str(record.path)
+
+
+def _check_promise(folder: Path, record: Record) -> None:
+    """Refuse an artifact that is not the one that an index promises."""
+    found = artifact.read_manifest(folder)
+    hint = "restore the folder, or `retq index build` if the change is yours"
+    if record.repo is not None:
+        hint = "tell who runs the registry"
+    if (found.name, found.version) != (record.name, record.version):
+        raise IntegrityError(
+            f"{folder} holds {found.name} {found.version}, its index says {record.key}", hint=hint
+        )
+    if found.digest != record.digest:
+        raise DigestMismatch(str(folder), expected=record.digest, actual=found.digest, hint=hint)
 
 
 def _spec(path: Path) -> BackboneSpec:
     document = schema.read_json(path)
-    schema.check(document, schema.BACKBONE, subject=str(path))
+    if not path.is_relative_to(REGISTRY):
+        schema.check(document, schema.BACKBONE, subject=str(path))
     return from_json(document, BackboneSpec)
 
 
@@ -280,29 +215,3 @@ def _same(folder: Path, manifest: QueryManifest) -> bool:
         return artifact.read(folder).manifest == manifest and (folder / artifact.CARD).is_file()
     except RetqError:
         return False
-
-
-def _is_folder(name: str) -> bool:
-    return names.is_path(name) or ("/" in name and _has(Path(name), artifact.MANIFEST))
-
-
-def _place(name: str) -> Path:
-    """Give the path that a user wrote, ``~`` expanded."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError as error:
-        raise NotFoundError(f"there is no home folder for {name}", hint="check the path") from error
-
-
-def _has(folder: Path, member: str) -> bool:
-    """Whether a folder that a user named has a member; a path that cannot be has none."""
-    try:
-        return (folder / member).exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _text(entry: Entry) -> str:
-    record = entry.record
-    parts = (record.name, record.summary, record.backbone, record.licence)
-    return " ".join((*parts, *record.targets, *record.datasets)).lower()

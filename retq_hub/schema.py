@@ -14,7 +14,10 @@ __all__ = [
     "BACKBONE",
     "EVALUATION",
     "INDEX",
+    "LOCK",
+    "NOTICES",
     "QUERY",
+    "RECORD",
     "check",
     "check_members",
     "findings",
@@ -24,7 +27,10 @@ __all__ = [
 QUERY = "query-1"
 BACKBONE = "backbone-1"
 INDEX = "index-1"
+NOTICES = "notices-1"
+RECORD = "record-1"
 EVALUATION = "evaluation-1"
+LOCK = "lock-1"
 
 _MAX_JSON_BYTES = 64 * 2**20
 

@@ -13,17 +13,25 @@ __all__ = [
     "PositionEmbedding",
     "Preprocessing",
     "Source",
+    "Step",
     "Tokens",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """How to build an encoder."""
+    """How to build an encoder.
+
+    ``projection`` is the width of a space that it shares with a text encoder, reached by one
+    matrix; ``dense`` says that tokens are brought there, the last block's attention replaced by
+    the values alone, so that each token speaks of its own place.
+    """
 
     library: str
     name: str
     args: dict[str, Any]
+    projection: int | None = None
+    dense: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +48,22 @@ class Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class PositionEmbedding:
-    """How position embeddings are brought to another grid."""
+    """How position embeddings are brought to another grid.
+
+    ``offset`` is added to the goal's side when the scale is computed, as the first DINO did.
+    """
 
     resize: str
     antialias: bool
+    offset: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """From an RGB image to the encoder's input: resize, divide by 255, subtract, divide."""
+    """From an RGB image to the encoder's input: resize, divide by 255, subtract, divide.
+
+    ``grey`` reduces colours to their luminance first, three equal channels.
+    """
 
     size_px: int
     resize: str
@@ -56,21 +71,36 @@ class Preprocessing:
     aspect: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    grey: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of a key map; ``names`` and ``to`` are patterns in which ``*`` is anything."""
+
+    op: str
+    names: tuple[str, ...]
+    to: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """In which form the weights come."""
+    """In which form the weights come: where the state dict lies, and how it becomes canonical."""
 
     format: str
     key: str | None = None
+    map: tuple[Step, ...] = ()
     position_class: str | None = None
     position_grid: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A place to get weights from; which members are set depends on ``kind``."""
+    """A place to get weights from; which members are set depends on ``kind``.
+
+    ``accept`` says what its owner asks for before anybody may have the file.
+    """
 
     kind: str
     sha256: str | None = None
@@ -85,6 +115,7 @@ class Source:
     wheel_sha256: str | None = None
     wheel_size: int | None = None
     member: str | None = None
+    accept: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +141,18 @@ class BackboneSpec:
     spec: str = "retq-backbone/1"
 
     @property
+    def access(self) -> str:
+        """How its weights are had: ``obtainable``, ``gated`` (accept first) or ``by hand``."""
+        first = self.sources[0]
+        if first.accept is not None:
+            return "gated"
+        return "by hand" if first.kind == "page" else "obtainable"
+
+    @property
     def preprocessing_digest(self) -> str:
-        """SHA-256 of all that decides what the encoder sees and how its grid is laid out."""
-        return json_digest(
-            {
-                "position_embedding": to_json(self.position_embedding),
-                "preprocessing": to_json(self.preprocessing),
-            }
-        )
+        """SHA-256 of all that decides what the encoder sees and which tokens it makes of it."""
+        document = {
+            "position_embedding": to_json(self.position_embedding),
+            "preprocessing": to_json(self.preprocessing),
+        }
+        return json_digest(document | ({"dense": True} if self.architecture.dense else {}))

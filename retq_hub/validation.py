@@ -1,13 +1,14 @@
-"""Check an artifact: that it is intact, and on request that it behaves as when it was made."""
+"""Check an artifact or a lock: that it is intact, and that it behaves as when it was made."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retq_hub import artifact, registry
-from retq_hub.errors import Finding, NotFoundError, RetqError
+from retq_hub import artifact, composition, registry, syncing
+from retq_hub.composition import Composition
+from retq_hub.errors import BackboneMismatch, Finding, NetworkError, NotFoundError, RetqError
 from retq_hub.progress import Progress
 
-__all__ = ["LOGIT_TOLERANCE", "MASK_TOLERANCE_PPM", "Verdict", "validate"]
+__all__ = ["LOGIT_TOLERANCE", "MASK_TOLERANCE_PPM", "Verdict", "validate", "validate_pipeline"]
 
 LOGIT_TOLERANCE = 0.05
 """Largest deviation of a replayed logit; another processor's float32 stays far below it."""
@@ -66,6 +67,49 @@ def validate(folder: Path, *, replay: bool = False, progress: Progress | None = 
         reproduces=not deviations,
         findings=tuple(deviations),
         notes=tuple(remarks),
+    )
+
+
+def validate_pipeline(
+    found: Composition, *, replay: bool = False, progress: Progress | None = None
+) -> Verdict:
+    """Check a lock: that it and its card are whole, and that every member is what is pinned.
+
+    Args:
+        found: The lock; members that are not here are fetched.
+        replay: Also check that each member behaves as when it was made.
+        progress: Where to report a download of the backbone.
+
+    Raises:
+        NetworkError: A member or the backbone cannot be had.
+    """
+    shared = found.lock.name is not None
+    wrong = list(composition.findings(found.base)) if shared else []
+    notes: list[str] = []
+    try:
+        syncing.pinned_spec(found.lock.backbone)
+    except (BackboneMismatch, NotFoundError) as error:
+        wrong.append(Finding(where="backbone", what=error.found))
+    intact, tried = not wrong, False
+    for query in found.lock.queries:
+        try:
+            folder = syncing.find(query, found.base, progress=progress).folder
+        except NetworkError:
+            raise
+        except RetqError as error:
+            intact = False
+            wrong.append(Finding(where=query.name, what=error.found))
+            continue
+        verdict = validate(folder, replay=replay, progress=progress)
+        tried = tried or verdict.reproduces is not None
+        wrong += [replace(one, where=f"{query.name}/{one.where}") for one in verdict.findings]
+        notes += [f"{query.name}: {note}" for note in verdict.notes]
+    return Verdict(
+        folder=found.base,
+        intact=intact,
+        reproduces=not wrong if tried else None,
+        findings=tuple(wrong),
+        notes=tuple(notes),
     )
 
 

@@ -5,11 +5,7 @@ opened without executing anything. In the cache lies one canonical safetensors p
 beside it what is known of it.
 """
 
-import pickle
-import struct
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,62 +13,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from retq_hub import lookalike, registry, statefile
 from retq_hub.checkpoint import alone, fetch
 from retq_hub.digest import TensorBytes, weights_digest
 from retq_hub.encoder import check_state
-from retq_hub.errors import CheckpointError, DigestMismatch, RetqError, storage_errors
+from retq_hub.errors import CheckpointError, DigestMismatch, storage_errors
+from retq_hub.keymap import canonical
 from retq_hub.progress import Progress
-from retq_hub.registry import weights_folder
-from retq_hub.schema import read_json
 from retq_hub.spec import BackboneSpec, Source
 from retq_hub.storage import whole_folder, write_json
+from retq_hub.weightfile import CachedWeights, cached
 
 __all__ = ["CachedWeights", "cached", "convert", "digest_of", "ensure", "load"]
 
-_UNREADABLE = (
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""All that torch.load was seen to raise over damaged pickles."""
-
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CachedWeights:
-    """Converted weights in the cache.
-
-    Attributes:
-        path: The safetensors file, canonical (timm) names.
-        digest: Its weights digest.
-        origin: The source it was made from, for people.
-    """
-
-    path: Path
-    digest: str
-    origin: str
-
-
-def cached(spec: BackboneSpec) -> CachedWeights | None:
-    """Give the cached weights of a backbone, or None if they have to be fetched."""
-    folder = weights_folder(spec)
-    try:
-        note = read_json(folder / "weights.json")
-        found = CachedWeights(
-            path=folder / "weights.safetensors", digest=note["digest"], origin=note["origin"]
-        )
-    except (RetqError, KeyError, TypeError):
-        return None
-    known = spec.weights_digest
-    return found if found.path.is_file() and known in (None, found.digest) else None
 
 
 def ensure(
@@ -122,7 +76,7 @@ def _fetched(
             actual=digest,
             hint=f"they are not those of {spec.id}",
         )
-    folder = weights_folder(spec)
+    folder = registry.weights_folder(spec)
     with whole_folder(folder) as temporary:
         _save(state, temporary / "weights.safetensors")
         write_json(temporary / "weights.json", {"digest": digest, "origin": origin})
@@ -168,9 +122,17 @@ def convert(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
         from retq_hub.onnx_dinov2 import read_onnx
 
         state = read_onnx(path, spec)
-    else:
-        state = _state_dict(path, spec.checkpoint.key)
-    check_state(state, spec)
+        check_state(state, spec)
+        return state
+    document = statefile.read(path)
+    try:
+        state = canonical(
+            statefile.state_dict(document, spec.checkpoint.key, path), spec.checkpoint.map
+        )
+        check_state(state, spec)
+    except CheckpointError as error:
+        specs = registry.backbone_specs().values()
+        raise lookalike.named(error, document, spec.id, specs) from error
     return state
 
 
@@ -205,44 +167,3 @@ def _save(state: Mapping[str, Tensor], path: Path) -> None:
             )
         except SafetensorError as error:
             raise OSError(28, str(error)) from error
-
-
-def _state_dict(path: Path, key: str | None) -> dict[str, Tensor]:
-    """Read a ``.safetensors`` or, without executing anything, a ``.pth``."""
-    document: object = _read_tensors(path)
-    if key is not None and isinstance(document, Mapping):
-        if key not in document:
-            raise CheckpointError(
-                f"{path} has no member {key!r}, it has {sorted(map(str, document))[:5]}"
-            )
-        document = document[key]
-    if not isinstance(document, Mapping):
-        raise CheckpointError(f"{path} holds a {type(document).__name__}, not a state dict")
-    state = {str(name): tensor for name, tensor in document.items() if isinstance(tensor, Tensor)}
-    if len(state) != len(document):
-        other = sorted(str(name) for name in document if str(name) not in state)
-        raise CheckpointError(f"{path} is no plain state dict: {other[:3]} are no tensors")
-    return state
-
-
-def _read_tensors(path: Path) -> object:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" not in str(error):
-            raise CheckpointError(
-                f"{path} is no checkpoint", hint="it may be a web page, or cut short: get it again"
-            ) from error
-        raise CheckpointError(
-            f"{path} holds more than tensors; it was not opened, for it could run code",
-            hint="get the official file, or convert it to safetensors where you trust it",
-        ) from error
-    except _UNREADABLE as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({line})", hint="it may be cut short"
-        ) from error

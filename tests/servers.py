@@ -60,11 +60,19 @@ class FileServer(Loopback):
         cuts: For each coming request the number of body bytes after which it is cut.
         ranges: Whether Range is understood.
         hold_after: Bytes after which a request waits for ``released``.
+        failures: For each coming request the status that it gets instead.
+        headers: Sent with every answer.
+        redirects: Where paths lead to.
+        etags: Whether files have an ETag and are not sent again to who knows it.
         log: What was asked for.
     """
 
     def __init__(self) -> None:
         super().__init__(_FileHandler)
+        self.failures: list[int] = []
+        self.headers: dict[str, str] = {}
+        self.redirects: dict[str, str] = {}
+        self.etags = False
         self.files: dict[str, bytes] = {}
         self.statuses: dict[str, int] = {}
         self.cuts: list[int] = []
@@ -82,8 +90,18 @@ class _FileHandler(BaseHTTPRequestHandler):
         self.server.log.append(served)
         body = self.server.files.get(self.path)
         status = self.server.statuses.get(self.path, 404 if body is None else 200)
+        if self.server.failures:
+            status = self.server.failures.pop(0)
+        if self.path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirects[self.path])
+            return self.end_headers()
         if status != 200:
             return self.send_error(status)
+        tag = f'"{hashlib.sha256(body).hexdigest()}"' if self.server.etags else ""
+        if tag and self.headers.get("If-None-Match") == tag:
+            self.send_response(304)
+            return self.end_headers()
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if asked and self.server.ranges:
             served.start = int(asked[1])
@@ -95,6 +113,8 @@ class _FileHandler(BaseHTTPRequestHandler):
             self.send_response(200)
         body = body[served.start :]
         self.send_header("Content-Length", str(len(body)))
+        if tag:
+            self.send_header("ETag", tag)
         self.end_headers()
         if self.server.cuts:
             body = body[: self.server.cuts.pop(0)]
@@ -103,6 +123,11 @@ class _FileHandler(BaseHTTPRequestHandler):
             self.server.released.wait(30)
             body = body[self.server.hold_after :]
         self._send(served, body)
+
+    def end_headers(self) -> None:
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def _send(self, served: Served, body: bytes) -> None:
         self.wfile.write(body)

@@ -118,7 +118,7 @@ def test_a_spec_on_disk_is_loaded_with_its_weights(tiny, cache):
 
 def test_an_unknown_backbone_is_named_with_what_is_near(cache):
     with pytest.raises(NotFoundError, match="did you mean dinov2-small-saliency"):
-        Backbone.from_pretrained("dinov2-small")
+        Backbone.from_pretrained("dinov2-small-saliancy")
     with pytest.raises(NotFoundError, match=r"there is no file .*absent\.json"):
         Backbone.from_pretrained("./absent.json")
 

@@ -8,7 +8,7 @@ import pytest
 from support_core import assert_clear
 from test_picture import FLAT
 
-from retq_hub import artifact, cardfile, registry
+from retq_hub import artifact, cardfile, index
 from retq_hub.errors import BadInputError, NotFoundError
 from retq_hub.picture import PICTURE, encode, subject
 from retq_hub.storage import write_json
@@ -101,7 +101,7 @@ def test_a_published_query_is_named_as_its_registry_does(registry_folder: Path) 
     folder = registry_folder / "queries/tiny-spot/0.1.0"
     cardfile.renew(folder)
     assert "retq pull tiny-spot@v0.1.0" in (folder / artifact.CARD).read_text()
-    assert registry.index_findings(registry_folder) == []
+    assert index.findings(registry_folder) == []
 
 
 def test_a_missing_card_is_made(folder: Path) -> None:

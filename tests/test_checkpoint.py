@@ -217,6 +217,22 @@ def test_an_unpinned_url_is_refused_with_both_ways_out(served):
     assert served.log == []
 
 
+def test_what_only_a_person_can_get_is_described(cache):
+    page = Source(
+        kind="page", url="https://eyes.example/w", filename="eyes.pth", accept="a signed form"
+    )
+    with pytest.raises(NetworkError, match=r"eyes\.pth of https://eyes\.example/w .*by hand"):
+        take(page)
+    with pytest.raises(NetworkError, match=r"asks for a signed form.*--file PATH"):
+        take(page)
+
+
+def test_what_must_be_accepted_is_said_before_anything_is_asked_of_the_hub(cache):
+    source = Source(kind="hub", repo="a/b", revision="main", filename="w.pth", accept="its terms")
+    with pytest.raises(UsageError, match=r"no SHA-256 .*a/b@main/w\.pth; .* asks for its terms"):
+        take(source)
+
+
 def test_an_unpinned_url_is_taken_with_a_digest_of_the_users(served):
     assert take(url_source(served, None), sha256=PIN) == BODY
 

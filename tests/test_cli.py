@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from eyes import draw, make_csv, make_folders
 from PIL import Image
+from records import hubs, record, write_index
 
 from retq_hub import artifact, schema
 from retq_hub.cli.app import _COMMANDS
@@ -56,7 +57,7 @@ def test_every_command_explains_itself_in_80_columns(name: str, retq: Run) -> No
 
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("list",), ("info", "tiny-disc"), ("validate", "tiny-disc"),
-                  ("pull", "tiny-disc"), ("search", "tiny"), ("index", "check"),
+                  ("pull", "tiny-disc"), ("search", "tiny", "--no-hub"), ("index", "check"),
                   ("card", "--check", "idrid-disc")]
 )  # fmt: skip
 def test_light_commands_start_without_torch(
@@ -81,6 +82,26 @@ def test_list_shows_the_newest_version_that_is_not_yanked(retq: Run) -> None:
     table = retq("list").stdout
     assert max(map(len, table.splitlines())) <= 80
     assert "tiny-spot" in table
+
+
+def test_long_names_fit_into_80_columns(retq: Run, registry_folder: Path) -> None:
+    name = "university-eye-hospital/diabetic-retinopathy-haemorrhages-and-exudates-fine"
+    write_index(registry_folder, [hubs(name), record("x" * 96, "1.0.0-rc.1", yanked="Why.")])
+    table = retq("list", "--all").stdout
+    assert max(map(len, table.splitlines())) <= 80
+    assert "idrid-disc-fine " in table
+    assert "0.9581" in table
+    assert "(yanked)" in table
+
+
+def test_search_for_nothing_is_refused_and_filters_suffice(retq: Run) -> None:
+    assert "search for what?" in retq("search", code=2).stderr
+    found = json.loads(retq("search", "--target", "disc", "--no-hub", "--json").stdout)
+    assert {"idrid-disc", "idrid-disc-fine"} <= {one["name"] for one in found}
+    assert {one["fits"] for one in found if one["name"].startswith("idrid")} == {True}
+    ours = json.loads(retq("list", "--backbone", "tiny-vit", "--json").stdout)
+    assert {one["name"] for one in ours} == {"tiny-disc", "tiny-spot"}
+    assert "nothing found" in retq("search", "zzzz", "--no-hub").stderr
 
 
 def test_search_info_and_validate(retq: Run) -> None:
@@ -134,6 +155,20 @@ def test_train_evaluate_segment_from_a_csv(retq: Run, tmp_path: Path) -> None:
     assert "0 segmented, 8 done before, 0 failed" in again.stdout
 
 
+def test_the_list_of_backbones_says_how_each_ones_weights_are_had(retq: Run) -> None:
+    lines = retq("backbones", "list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    said = {line.split()[0]: line for line in lines if not line.startswith(" ")}
+    assert " here " in said["tiny-vit"] or " obtainable " in said["tiny-vit"]
+    assert " gated " in said["retfound-mae-meh"] and "CC-BY-NC-4.0" in said["retfound-mae-meh"]
+    assert " by hand " in said["visionfm-oct"]
+    assert " obtainable " in said["dinov2-small"] and "Apache-2.0" in said["dinov2-small"]
+    listed = json.loads(retq("backbones", "list", "--json").stdout)
+    assert {one["weights"] for one in listed} <= {"here", "obtainable", "gated", "by hand"}
+    facts = retq("backbones", "info", "retfound-mae-meh").stdout
+    assert "to accept" in facts and "an account" in facts
+
+
 SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vit", "-o", "q")
 
 
@@ -147,7 +182,7 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("pull", "./nowhere"), 3, "no folder"),
         (("info", "TINY"), 2, "no name of a query"),
         (("backbones", "info", "retfound-gren"), 3, "did you mean retfound-green"),
-        (("backbones", "fetch", "retfound-green"), 2, "--sha256"),
+        (("backbones", "fetch", "biomedclip"), 2, "--sha256"),
         (("backbones", "fetch", "tiny-vit", "--file", "none.pth"), 3, "no file"),
         (("train", "--target", "disc", "-o", "q"), 2, "name the data in one way"),
         (("train", "--dataset", "idrid", "--target", "disc", "-o", "q"), 2, "needs --data"),

@@ -10,7 +10,6 @@ from eyes import make_csv
 
 from retq_hub import artifact, index
 from retq_hub.cli.app import main
-from retq_hub.storage import write_json
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def here(
         golden=made.golden,
         card="",
     )
-    write_json(registry_folder / "index.json", index.build(registry_folder))
+    index.write(registry_folder, index.build(registry_folder))
     return tmp_path / "here"
 
 

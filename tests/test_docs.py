@@ -1,5 +1,6 @@
 """The documents' code blocks run, and what they say of commands is what the commands say."""
 
+import json
 import os
 import re
 import shutil
@@ -10,11 +11,18 @@ from pathlib import Path
 
 import click
 import pytest
-from eyes import make_csv
+import torch
+import upstream
+from click.testing import CliRunner
+from eyes import make_csv, make_folders
 from hubs import running_hub
 
-from retq_hub import errors
+from retq_hub import errors, weights
 from retq_hub.cli.app import cli
+from retq_hub.encoder import expected_shapes
+from retq_hub.keymap import canonical
+from retq_hub.manifest import from_json
+from retq_hub.spec import BackboneSpec, Step
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -79,6 +87,30 @@ def test_what_is_said_of_sharing_runs_on_a_hub(
 
 
 @pytest.mark.slow
+def test_what_is_said_of_locks_runs_on_a_hub(
+    make_query: Callable[..., Path], make_registry: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_query(tmp_path / "drusen", name="drusen")
+    make_registry(tmp_path / "registry", "idrid-disc@9.0.0")
+    make_folders(tmp_path / "my", 1)[0].rename(tmp_path / "new")
+    with running_hub(tmp_path, users=("me",)) as hub:
+        settings = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": hub.tokens["me"],
+            "RETQ_REGISTRY": str(tmp_path / "registry"),
+        }
+        run(["retq", "push", "drusen", "--repo", "me/drusen"], tmp_path, **settings)
+        settings["RETQ_CACHE"] = str(tmp_path / "cache")
+        for block in blocks(ROOT / "docs/locks.md", "sh"):
+            run(["bash", "-euc", block], tmp_path, **settings)
+    rows = (tmp_path / "out/summary.csv").read_text()
+    assert "drusen" in rows
+    assert ",9.0.0," in rows
+
+
+@pytest.mark.slow
 def test_python_blocks_run(stranger: Path) -> None:
     for path in DOCS:
         for block in blocks(path, "python"):
@@ -113,3 +145,75 @@ def test_exit_codes_are_documented() -> None:
         kind.exit_code for kind in kinds if isinstance(kind, type) and hasattr(kind, "exit_code")
     }
     assert all(f"| {code} |" in page for code in codes | {0})
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> tuple[Path, list[dict[str, object]]]:
+    """The spec of the page, cut to two blocks and written to a file, and the map below it."""
+    document, steps = (
+        json.loads(one) for one in blocks(ROOT / "docs/adding-a-backbone.md", "json")
+    )
+    document["architecture"]["args"]["depth"] = document["tokens"]["layers"] = 2
+    document["tokens"]["candidates"] = [1]
+    path = tmp_path / "mae-base.json"
+    path.write_text(json.dumps(document))
+    return path, steps
+
+
+def test_one_json_file_adds_a_backbone(
+    page: tuple[Path, list[dict[str, object]]], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = page
+    spec = from_json(json.loads(path.read_text()), BackboneSpec)
+    beside = {"mask_token": (1, 1, 512), "decoder_pred.bias": (768,)}
+    model = upstream.state(expected_shapes(spec) | beside)
+    torch.save({"model": model}, path.parent / "mae_pretrain_vit_base.pth")
+    monkeypatch.chdir(path.parent)
+    commands = re.findall(
+        r"^    retq (backbones .*)$", (ROOT / "docs/adding-a-backbone.md").read_text(), re.MULTILINE
+    )
+    assert [command.split()[1] for command in commands] == ["info", "fetch", "verify"]
+    for command in commands:
+        done = CliRunner().invoke(cli, command.split(), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    kept = {name: one for name, one in model.items() if name not in beside}
+    assert f"weights digest {weights.digest_of(kept)}" in done.output
+
+
+def test_the_pages_map_for_other_names_gives_the_same_weights(
+    page: tuple[Path, list[dict[str, object]]],
+) -> None:
+    steps = [from_json(step, Step) for step in page[1]]
+    golden = json.loads((ROOT / "tests/golden/dinov2-small.json").read_text())
+    ours = upstream.state({k: v for k, v in golden["tensors"].items() if k != "mask_token"})
+    theirs = {}
+    for name, tensor in ours.items():
+        for short, long in OTHER_NAMES.items():
+            name = re.sub(short, long, name)
+        if ".qkv." in name:
+            parts = zip(("query", "key", "value"), tensor.chunk(3), strict=True)
+            theirs |= {name.replace("qkv", f"attention.{part}"): one for part, one in parts}
+        else:
+            theirs[name] = tensor
+    assert weights.digest_of(canonical(theirs, steps)) == weights.digest_of(ours)
+
+
+OTHER_NAMES = {
+    r"^blocks\.": "encoder.layer.",
+    r"^norm\.": "layernorm.",
+    r"^cls_token": "embeddings.cls_token",
+    r"^pos_embed": "embeddings.position_embeddings",
+    r"^patch_embed\.proj": "embeddings.patch_embeddings.projection",
+    r"\.attn\.proj\.": ".attention.output.dense.",
+    r"\.attn\.qkv\.": ".attention.qkv.",
+    r"\.ls(\d)\.gamma": r".layer_scale\1.lambda1",
+}
+"""Patterns of timm's names and what the transformers library calls them."""
+
+
+def test_the_table_of_backbones_is_what_the_script_prints() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks/backbone_table.py"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in (ROOT / "docs/backbones.md").read_text()

@@ -62,7 +62,7 @@ def test_images_do_not_disturb_each_other(encoder, pixels):
 
 def test_without_an_embedding_the_blocks_after_the_last_layer_are_not_run(encoder, pixels):
     run: list[int] = []
-    for number, block in enumerate(encoder.vit.blocks):
+    for number, block in enumerate(encoder.trunk.blocks):
         block.register_forward_hook(lambda *_, number=number: run.append(number))
     short, _ = encoder(pixels, (0, 1), norm=True, embed=False)
     assert run == [0, 1]

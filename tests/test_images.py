@@ -2,6 +2,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,13 @@ def test_an_image_is_stretched_to_a_square_and_averaged():
     found = square(picture(stripes), PREPROCESSING, 16)
     assert (found.shape, found.dtype) == ((16, 16, 3), np.uint8)
     assert abs(found[:, 1:-1].astype(int) - 127).max() <= 2
+
+
+def test_colours_become_luminance_where_a_backbone_wants_grey():
+    found = square(picture(PHOTO), replace(PREPROCESSING, grey=True), 16)
+    expected = square(picture(PHOTO).convert("L").convert("RGB"), PREPROCESSING, 16)
+    assert np.array_equal(found, expected)
+    assert np.array_equal(found[..., 0], found[..., 2])
 
 
 def test_pixels_are_normalised_channel_by_channel():

@@ -2,6 +2,7 @@ import dataclasses
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 from support_core import manifest
 
@@ -128,7 +129,8 @@ def test_a_backbone_spec_survives_the_way_through_json(path):
     ],
 )
 def test_data_class_and_schema_have_the_same_members(cls, name: str, path: tuple[str, ...]):
-    assert {field.name for field in dataclasses.fields(cls)} == members(name, *path)
+    given = msgspec.structs if issubclass(cls, msgspec.Struct) else dataclasses
+    assert {field.name for field in given.fields(cls)} == members(name, *path)
 
 
 def test_members_that_are_none_are_left_out():
@@ -154,7 +156,8 @@ def test_a_manifest_cannot_be_changed():
 
 
 def test_the_preprocessing_digest_sees_what_the_encoder_sees_and_nothing_else():
-    spec = from_json(schema.read_json(SPECS[0]), BackboneSpec)
+    path = REGISTRY / "backbones/dinov2-small-saliency.json"
+    spec = from_json(schema.read_json(path), BackboneSpec)
     preprocessing = replace(spec.preprocessing, size_px=224)
     positions = replace(spec.position_embedding, resize="bilinear", antialias=True)
     digests = {
@@ -164,6 +167,7 @@ def test_the_preprocessing_digest_sees_what_the_encoder_sees_and_nothing_else():
             replace(spec, title="Another title", sources=()),
             replace(spec, preprocessing=preprocessing),
             replace(spec, position_embedding=positions),
+            replace(spec, architecture=replace(spec.architecture, dense=True)),
         )
     }
-    assert len(digests) == 3
+    assert len(digests) == 4

@@ -186,7 +186,7 @@ def test_blocks_that_nobody_reads_are_not_run_without_embedding(compose, tiny, i
     run: list[int] = []
     hooks = [
         block.register_forward_hook(lambda *_, number=number: run.append(number))
-        for number, block in enumerate(tiny.backbone._encoder.vit.blocks)
+        for number, block in enumerate(tiny.backbone._encoder.trunk.blocks)
     ]
     result = compose("disc", embed=False)(image)
     for hook in hooks:

@@ -9,7 +9,7 @@ from hubs import ARTIFACT, Hub, artifact_operations, running_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import HfHubHTTPError
 
-from retq_hub import artifact
+from retq_hub import artifact, assembly
 from retq_hub.server import checks
 from retq_hub.server.trees import Entry
 
@@ -106,6 +106,24 @@ def test_a_strict_hub_refuses_with_all_findings(strict):
         )
     assert alice.model_info("alice/strict").sha == before
     assert list(alice.get_repo_discussions("alice/strict")) == []
+
+
+def test_a_strict_hub_takes_whole_locks_alone(strict, registry_folder, tmp_path):
+    alice = strict.api("alice")
+    alice.create_repo("alice/strict-set", exist_ok=True)
+    assembly.compose(["tiny-disc"], tmp_path / "set", name="strict-set", version="1.0.0")
+    alice.upload_folder(repo_id="alice/strict-set", folder_path=tmp_path / "set")
+    head = alice.model_info("alice/strict-set").sha
+    document = json.loads((tmp_path / "set/retq.lock").read_text())
+    document["queries"][0]["origin"] = {"kind": "folder", "path": "mine"}
+    local = json.dumps(document).encode()
+    for lock, what in ((b"{}", "required property"), (local, "only in the folder mine")):
+        with pytest.raises(HfHubHTTPError, match=what) as caught:
+            alice.upload_file(
+                path_or_fileobj=lock, path_in_repo="retq.lock", repo_id="alice/strict-set"
+            )
+        assert caught.value.response.status_code == 422
+    assert alice.model_info("alice/strict-set").sha == head
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retq_hub import artifact, cardfile, datasets, index, registry
+from retq_hub import artifact, cardfile, datasets, index, registry, stock
 from retq_hub.backbone import Backbone
 from retq_hub.demo import QUERIES
 from retq_hub.embedded import REGISTRY
@@ -38,7 +38,7 @@ FOLDERS = sorted(path.parent for path in REGISTRY.glob("queries/*/*/retq.json"))
 
 def test_the_index_is_in_step() -> None:
     assert index.findings(REGISTRY) == []
-    assert set(QUERIES) <= {one.record.name for one in registry.entries()}
+    assert set(QUERIES) <= {one.record.name for one in stock.entries()}
 
 
 @pytest.mark.parametrize("name", FIRST)

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from retq_hub import artifact, index, probe, weights
+from retq_hub import artifact, index, notices, probe, weights
 from retq_hub.artifact import Golden
 from retq_hub.backbone import Backbone, assemble, plan
 from retq_hub.channels import N_CHANNELS, pixel_channels
@@ -175,10 +175,9 @@ def make_registry(
         name, _, version = one.partition("@")
         place = folder / "queries" / name / version
         make_query(place, name=name, version=version, backbone=tiny.backbone, **query)
-    built = index.build(folder)
-    for record in built["records"]:
-        record["yanked"] = f"{record['name']}@{record['version']}" in yanked
-    write_json(folder / "index.json", built)
+    for one in yanked:
+        notices.yank(folder, one, "Marks too much.")
+    index.write(folder, index.build(folder))
     return folder
 
 

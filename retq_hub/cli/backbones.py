@@ -22,23 +22,26 @@ def backbones_command() -> None:
 @backbones_command.command("list")
 @json_option
 def list_command(as_json: bool) -> None:
-    """List the backbones of all registries."""
+    """List the backbones of all registries.
+
+    Their weights are here, obtainable (`retq backbones fetch`), gated (something must be accepted
+    first: `retq backbones info`) or to be had by hand only.
+    """
     specs = registry.backbone_specs().values()
     if as_json:
-        print_json([to_json(spec) for spec in specs])
+        print_json([to_json(spec) | {"weights": _state(spec)} for spec in specs])
         return
     rows = [
         (
             spec.id,
-            "here" if registry.has_weights(spec) else f"by {spec.sources[0].kind}",
-            f"{spec.preprocessing.size_px} px",
+            _state(spec),
             f"{spec.tokens.grid} x {spec.tokens.grid}",
             f"{spec.tokens.layers} x {spec.tokens.width}",
             spec.licence.id,
         )
         for spec in specs
     ]
-    columns = ("id", "weights", "input", "grid", "layers", "licence")
+    columns = ("id", "weights", "grid", "layers", "licence")
     print_table(columns, rows, wrap="licence")
 
 
@@ -58,14 +61,16 @@ def info_command(name: str, as_json: bool) -> None:
         ("summary", spec.summary),
         ("architecture", f"{spec.architecture.library} {spec.architecture.name}"),
         ("tokens", f"{shape}, {spec.tokens.width} wide, {spec.tokens.prefix} prefix dropped"),
-        ("input", f"{spec.preprocessing.size_px} px, {spec.preprocessing.resize}"),
-        ("position grid", f"{spec.position_embedding.resize}, {_antialias(spec)} antialiasing"),
+        ("modality", spec.modality),
+        ("input", f"{spec.preprocessing.size_px} px, {spec.preprocessing.resize}{_grey(spec)}"),
+        ("position grid", _position(spec)),
         ("embedding", spec.pooling),
         *(("weights from", _source(source)) for source in spec.sources),
+        *(("to accept", source.accept) for source in spec.sources if source.accept),
         ("weights digest", spec.weights_digest or "not pinned: nobody has verified one yet"),
         ("licence", f"{spec.licence.id} ({spec.licence.name or 'see there'})"),
         ("citation", spec.citation or "-"),
-        ("weights", "here" if registry.has_weights(spec) else "not fetched yet"),
+        ("weights", _state(spec)),
     ]
     print_facts(rows)
 
@@ -113,8 +118,19 @@ def verify_command(name: str, as_json: bool) -> None:
     click.echo(f"fingerprint    {stated}")
 
 
-def _antialias(spec: BackboneSpec) -> str:
-    return "with" if spec.position_embedding.antialias else "without"
+def _state(spec: BackboneSpec) -> str:
+    return "here" if registry.has_weights(spec) else spec.access
+
+
+def _grey(spec: BackboneSpec) -> str:
+    return ", as grey" if spec.preprocessing.grey else ""
+
+
+def _position(spec: BackboneSpec) -> str:
+    how = spec.position_embedding
+    if how.resize == "none":
+        return "none is learned"
+    return f"{how.resize}, {'with' if how.antialias else 'without'} antialiasing"
 
 
 def _source(source: Source) -> str:
@@ -123,6 +139,9 @@ def _source(source: Source) -> str:
         "hub": f"{source.repo}@{source.revision}, {source.filename}",
         "url": source.url,
         "file": source.path,
+        "page": f"{source.url}, by hand: {source.filename}",
     }
+    if source.kind == "page":
+        return str(places["page"])
     pin = f"sha256 {source.sha256[:12]}" if source.sha256 else "no digest known: give --sha256"
     return f"{places[source.kind]} ({pin})"

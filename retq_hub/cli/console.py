@@ -22,24 +22,29 @@ def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, wrap: str = "", right: int = 0
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    wrap: str | tuple[str, ...] = "",
+    right: int = 0,
 ) -> None:
     """Print a table that fits the terminal.
 
     Args:
         columns: The headings.
         rows: The cells.
-        wrap: The column whose cells may take several lines; the others keep to one.
+        wrap: The columns whose cells may take several lines; the others keep to one.
         right: So many of the last columns are aligned right.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    wrapped = (wrap,) if isinstance(wrap, str) else wrap
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for number, name in enumerate(columns):
         justify: Literal["left", "right"] = "right" if number >= len(columns) - right else "left"
-        table.add_column(name, justify=justify, no_wrap=name != wrap, overflow="fold")
+        table.add_column(name, justify=justify, no_wrap=name not in wrapped, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(highlight=False, markup=False).print(table)

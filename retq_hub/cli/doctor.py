@@ -7,8 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from retq_hub import __version__, index, registry
+from retq_hub import __version__, index, registry, sources
 from retq_hub.errors import CheckFailed, Finding
+from retq_hub.progress import Silent
+from retq_hub.stock import opened
 from retq_hub.storage import cache_dir
 
 __all__ = ["doctor_command"]
@@ -24,11 +26,11 @@ def doctor_command() -> None:
     click.echo(f"{platform.system()} {platform.machine()}")
     click.echo(", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
     click.echo(f"cache {cache_dir()}")
-    for folder in registry.registries():
-        click.echo(f"registry {folder}")
-    for spec in registry.backbone_specs().values():
-        state = "weights here" if registry.has_weights(spec) else "weights not fetched"
-        click.echo(f"backbone {spec.id}: {state}")
+    for place in sources.registries():
+        click.echo(f"registry {place}")
+    specs = registry.backbone_specs().values()
+    here = [spec.id for spec in specs if registry.has_weights(spec)]
+    click.echo(f"{len(specs)} backbones, weights here: {', '.join(here) or 'none'}")
     if found := [*_imports(), *_registries()]:
         raise CheckFailed("retq doctor", found)
     click.echo("all is well")
@@ -60,4 +62,7 @@ def _imports() -> list[Finding]:
 
 
 def _registries() -> list[Finding]:
-    return [finding for folder in registry.registries() for finding in index.findings(folder)]
+    """Check the folders, and whether what lies at URLs can be used."""
+    found = [one for folder in sources.folders() for one in index.findings(folder)]
+    stock = opened(progress=Silent()) if not found else None
+    return [*found, *(Finding(where="", what=one) for one in (stock.failures if stock else ()))]

@@ -1,14 +1,18 @@
 """``retq info``: what is known of one query. No torch here, and no weights are downloaded."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from retq_hub import artifact, registry
-from retq_hub.cli.console import print_facts, print_json
+from retq_hub.cli.console import BarProgress, print_facts, print_json
 from retq_hub.cli.options import json_option
 from retq_hub.manifest import Basis, QueryManifest, to_json
 from retq_hub.repository import Resolved
+
+if TYPE_CHECKING:
+    from retq_hub.composition import Composition
 
 __all__ = ["info_command"]
 
@@ -19,9 +23,15 @@ __all__ = ["info_command"]
 def info_command(name: str, as_json: bool) -> None:
     """Show what is known of a query: NAME, NAME@VERSION, ns/NAME@VERSION or ./FOLDER.
 
-    Of a query on a Hub only the manifest is downloaded.
+    Of a query on a Hub only the manifest is downloaded. Also of a lock or a composed pipeline.
     """
-    manifest, found = _known(name)
+    from retq_hub import composition
+
+    known = composition.either(name, lambda: _known(name), progress=BarProgress())
+    if not isinstance(known, tuple):
+        _print_pipeline(known, as_json)
+        return
+    manifest, found = known
     for line in found.notes if found else ():
         click.echo(line, err=True)
     if as_json:
@@ -37,6 +47,46 @@ def _known(name: str) -> tuple[QueryManifest, Resolved | None]:
     if hub := registry.hub_name(name):
         return remote.manifest(hub.text, hub.pin)
     return artifact.read_manifest(registry.locate(name)), None
+
+
+def _print_pipeline(found: "Composition", as_json: bool) -> None:
+    from retq_hub.composition import manifests
+
+    members = manifests(found)
+    if as_json:
+        hub = {"hub": {"repo": found.repo, "commit": found.commit}} if found.repo else {}
+        print_json({**to_json(found.lock), "digest": found.lock.digest, **hub})
+        return
+    print_facts(_pipeline_rows(found, members))
+
+
+def _pipeline_rows(found: "Composition", members: Sequence[QueryManifest]) -> list[tuple[str, str]]:
+    from retq_hub.card import NOT_A_DEVICE, UNKNOWN, combination
+
+    lock = found.lock
+    spec = registry.backbone_specs().get(lock.backbone.id)
+    licences = [spec.licence if spec else UNKNOWN]
+    for one in members:
+        licences += [one.licence, *(data.licence for data in one.data)]
+    rows = [
+        ("name", f"{lock.name} {lock.version}" if lock.name else f"{found.path}, not to be shared"),
+        ("summary", lock.summary or f"A lock of {len(members)}."),
+        ("backbone", f"{lock.backbone.id}, weights {lock.backbone.weights_digest[:12]}"),
+    ]
+    for pinned, one in zip(lock.queries, members, strict=True):
+        marks = ", ".join(target.label for target in one.targets)
+        dice = f", Dice {one.metrics[0].values['dice'].mean:.4f}" if one.metrics else ""
+        rows.append(
+            (pinned.name, f"{pinned.version} from {pinned.origin}: {marks}{dice}; {one.licence.id}")
+        )
+    if found.repo:
+        rows += [("repository", found.repo), ("commit", str(found.commit))]
+    return [
+        *rows,
+        ("licence", f"all together: {combination(licences)}"),
+        ("digest", lock.digest),
+        ("note", NOT_A_DEVICE),
+    ]
 
 
 def _document(found: Resolved) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """``retq segment``: apply queries to images and write masks."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
+from retq_hub.errors import UsageError
+
+if TYPE_CHECKING:
+    from retq_hub.pipeline import Pipeline
 
 __all__ = ["segment_command"]
 
@@ -15,7 +19,8 @@ _SHOWN = 20
 
 @click.command("segment")
 @click.argument("images", nargs=-1, required=True)
-@click.option("-q", "--query", "queries", multiple=True, required=True, help="A query; repeatable.")
+@click.option("-q", "--query", "queries", multiple=True, help="A query; repeatable.")
+@click.option("--lock", help="Instead: all queries of a lock, exactly as they are pinned.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the results."
 )
@@ -32,6 +37,7 @@ _SHOWN = 20
 def segment_command(
     images: tuple[str, ...],
     queries: tuple[str, ...],
+    lock: str | None,
     output: Path,
     probability: Literal["npy", "png"] | None,
     overlay: bool,
@@ -41,16 +47,14 @@ def segment_command(
     as_json: bool,
 ) -> None:
     """Segment IMAGES: files, folders or patterns. Done ones are skipped on a second run."""
+    _check_one(queries, lock, backbone, allow_mismatch)
     from dataclasses import asdict
 
-    from retq_hub.pipeline import Pipeline
     from retq_hub.segment import Options, find_images, segment
 
     progress = BarProgress()
     jobs = find_images(images)
-    pipeline = Pipeline.from_pretrained(
-        queries, backbone=backbone, allow_mismatch=allow_mismatch, embed=False, progress=progress
-    )
+    pipeline = _pipeline(queries, lock, backbone, allow_mismatch, progress)
     for note in pipeline.notes:
         progress.note(note)
     options = Options(probability=probability, overlays=overlay, force=force)
@@ -90,3 +94,36 @@ def segment_command(
     if done.failed:
         last = list(done.failed.values())[-1]
         raise SystemExit(1 if done.done or done.skipped else last.exit_code)
+
+
+def _check_one(
+    queries: tuple[str, ...], lock: str | None, backbone: str | None, allow_mismatch: bool
+) -> None:
+    """Refuse neither queries nor a lock, both, and what a lock has decided already."""
+    if (lock is None) == (not queries):
+        raise UsageError("name queries with -q, or a lock with --lock", hint="one of the two")
+    if lock is not None and (backbone or allow_mismatch):
+        raise UsageError(
+            "a lock pins its backbone", hint="leave --backbone and --allow-mismatch out"
+        )
+
+
+def _pipeline(
+    queries: tuple[str, ...],
+    lock: str | None,
+    backbone: str | None,
+    allow_mismatch: bool,
+    progress: BarProgress,
+) -> "Pipeline":
+    """Load the queries that are named, or those of the lock."""
+    from retq_hub.pipeline import Pipeline
+
+    if lock is None:
+        return Pipeline.from_pretrained(
+            queries,
+            backbone=backbone,
+            allow_mismatch=allow_mismatch,
+            embed=False,
+            progress=progress,
+        )
+    return Pipeline.from_lock(lock, embed=False, progress=progress)

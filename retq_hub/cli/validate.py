@@ -1,12 +1,14 @@
 """``retq validate``: is an artifact intact, and does it behave as when it was made?"""
 
+from pathlib import Path
+
 import click
 
-from retq_hub import registry
+from retq_hub import composition, registry
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed
-from retq_hub.validation import validate
+from retq_hub.validation import validate, validate_pipeline
 
 __all__ = ["validate_command"]
 
@@ -16,10 +18,18 @@ __all__ = ["validate_command"]
 @click.option("--replay", is_flag=True, help="Also run the backbone on the probe image.")
 @json_option
 def validate_command(name: str, replay: bool, as_json: bool) -> None:
-    """Check an artifact: NAME, ns/NAME or ./FOLDER. Leaves with 1 if something is wrong."""
+    """Check an artifact: NAME, ns/NAME or ./FOLDER. Leaves with 1 if something is wrong.
+
+    A lock or a composed pipeline is checked with all its members.
+    """
     progress = BarProgress()
-    folder = registry.locate(name, progress=progress)
-    verdict = validate(folder, replay=replay, progress=progress)
+    found = composition.either(
+        name, lambda: registry.locate(name, progress=progress), progress=progress
+    )
+    if isinstance(found, Path):
+        verdict = validate(found, replay=replay, progress=progress)
+    else:
+        verdict = validate_pipeline(found, replay=replay, progress=progress)
     if as_json:
         print_json(
             {

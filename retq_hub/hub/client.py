@@ -39,7 +39,7 @@ _LONGEST_PAUSE_S = 30.0
 _LONGEST_TEXT = 500
 _WAITS_S = (0.5, 1.0, 2.0)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_READ_S, _WRITE_S = 10.0, 60.0
+_CONNECT_S, _READ_S, _WRITE_S = 5.0, 10.0, 60.0
 _NEXT = {403: "check what your login may do", 404: "check HF_ENDPOINT"}
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
@@ -188,9 +188,9 @@ def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
         watch.heads.add(str(request.url))
     limit_s = _read_limit_s() if request.method in ("GET", "HEAD") else _WRITE_S
     limits = request.extensions.get("timeout", {})
+    most = {"connect": min(_CONNECT_S, limit_s), "read": limit_s, "write": limit_s, "pool": limit_s}
     request.extensions["timeout"] = {
-        kind: min(limits.get(kind) or limit_s, limit_s)
-        for kind in ("connect", "read", "write", "pool")
+        kind: min(limits.get(kind) or most_s, most_s) for kind, most_s in most.items()
     }
 
 

@@ -122,12 +122,15 @@ def commits(repo: str) -> list[str]:
     return [one.commit_id for one in ask(repo, lambda: hub_api().list_repo_commits(repo))]
 
 
-def models(*, filters: Sequence[str], limit: int) -> list[Described]:
+def models(
+    *, filters: Sequence[str], limit: int, patience_s: float = PATIENCE_S
+) -> list[Described]:
     """Ask for the repositories that carry all of some tags; their files are not listed.
 
     Args:
         filters: The tags.
         limit: At most so many.
+        patience_s: For how long another request may begin.
 
     Raises:
         NetworkError: The Hub did not deliver.
@@ -141,7 +144,7 @@ def models(*, filters: Sequence[str], limit: int) -> list[Described]:
         )
         return [_described(one) for one in islice(listing, limit)]
 
-    return ask("the list of queries", listed)
+    return ask("the list of queries", listed, patience_s=patience_s)
 
 
 def download(

@@ -7,18 +7,28 @@ from pathlib import Path
 
 import msgspec
 
-from retq_hub import artifact
+from retq_hub import artifact, composition, lock
 from retq_hub.artifact import CARD, GOLDEN, MANIFEST, PICTURE, QUERY
 from retq_hub.errors import Finding, ManifestError
+from retq_hub.lock import FILE
 from retq_hub.manifest import QueryManifest
 from retq_hub.server.trees import Tree
 
-__all__ = ["MAX_MANIFEST", "Verdict", "decode", "encode", "holds_artifact", "judge"]
+__all__ = [
+    "MAX_MANIFEST",
+    "Verdict",
+    "decode",
+    "encode",
+    "holds_artifact",
+    "holds_lock",
+    "judge",
+    "lock_findings",
+]
 
 _FILES = (MANIFEST, QUERY, GOLDEN, CARD, PICTURE)
 
 MAX_MANIFEST = 4 * 2**20
-"""A larger manifest is not read."""
+"""A larger manifest or lock is not read."""
 
 _MOST = 100
 
@@ -65,6 +75,28 @@ def judge(tree: Tree, locate: Callable[[str], Path], folder: Path) -> Verdict:
         return Verdict(findings=plain, manifest=artifact.read_manifest(folder))
     except ManifestError:
         return Verdict(findings=plain)
+
+
+def holds_lock(tree: Tree) -> bool:
+    """Whether the commit claims to be a composed pipeline: it has a lock, and is no artifact."""
+    return FILE in tree and not holds_artifact(tree)
+
+
+def lock_findings(tree: Tree, locate: Callable[[str], Path], folder: Path) -> list[Finding]:
+    """Check the composed pipeline of a commit; its members are not looked at.
+
+    Args:
+        tree: The commit's files, one of them a lock.
+        locate: Gives the place of the content of the file at a path.
+        folder: An empty folder for the check.
+    """
+    if tree[FILE].size > MAX_MANIFEST:
+        return [Finding(where=FILE, what="is larger than 4 MiB")]
+    for name in (FILE, CARD):
+        if name in tree:
+            (folder / name).symlink_to(locate(name).absolute())
+    found = composition.findings(folder)
+    return _plain(found or composition.local_members(lock.read(folder / FILE)), folder)
 
 
 def _plain(found: list[Finding], folder: Path) -> list[Finding]:

@@ -2,10 +2,11 @@
 
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from retq_hub.errors import Finding
 from retq_hub.server import (
     cards,
     checks,
@@ -191,20 +192,26 @@ class Publisher:
             description = descriptions.describe(tree, locate)
         except cards.BadCard as error:
             raise bad_request(f"{cards.CARD}: {error}") from error
-        if not checks.holds_artifact(tree):
-            return description, None
         folder = scratch / "artifact"
         folder.mkdir()
+        if checks.holds_lock(tree):
+            self._admit(checks.lock_findings(tree, locate, folder))
+        if not checks.holds_artifact(tree):
+            return description, None
         verdict = checks.judge(tree, locate, folder)
-        if verdict.findings and self._refuse_invalid:
-            many = "finding" if len(verdict.findings) == 1 else "findings"
+        self._admit(verdict.findings)
+        return description, verdict
+
+    def _admit(self, findings: Sequence[Finding]) -> None:
+        """Refuse what is not intact, if this hub is told to."""
+        if findings and self._refuse_invalid:
+            many = "finding" if len(findings) == 1 else "findings"
             raise Fault(
                 422,
-                f"This hub takes only intact artifacts; {len(verdict.findings)} {many}: "
-                + "; ".join(map(str, verdict.findings)),
+                f"This hub takes only intact artifacts; {len(findings)} {many}: "
+                + "; ".join(map(str, findings)),
                 code="InvalidArtifact",
             )
-        return description, verdict
 
     def _place(self, connection: sqlite3.Connection, repo_key: int, prepared: _Prepared) -> None:
         for staged in prepared.staged:

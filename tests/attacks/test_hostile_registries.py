@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retq_hub import artifact, registry
+from retq_hub import artifact, registry, stock
 from retq_hub.errors import NotFoundError, RetqError, UsageError
 from retq_hub.storage import write_json
 
@@ -42,7 +42,7 @@ def test_a_name_cannot_leave_the_registry(registry_folder, cache, name):
 @MANY
 @given(name=st.text(max_size=60) | st.from_regex(r"[a-z.~/@-]{0,20}", fullmatch=True))
 def test_any_text_is_a_name_or_a_clear_error(registry_folder, name):
-    for resolve in (registry.locate, registry.find, registry.backbone_spec):
+    for resolve in (registry.locate, stock.find, registry.backbone_spec):
         try:
             resolve(name)
         except RetqError as error:

@@ -1,0 +1,106 @@
+"""``retq list`` and ``retq search``: which queries there are. No torch here."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from retq_hub import discovery, registry, stock
+from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.options import json_option
+from retq_hub.discovery import Hit
+from retq_hub.errors import UsageError
+from retq_hub.manifest import to_json
+from retq_hub.spec import BackboneSpec
+from retq_hub.wish import Wish
+
+__all__ = ["list_command", "search_command"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_FITS = {True: "yes", False: "no", None: "?"}
+
+
+def _backbone_option(command: Command) -> Command:
+    text = "Only queries made for this backbone."
+    return click.option("--backbone", metavar="ID", help=text)(command)
+
+
+@click.command("list")
+@click.option("--all", "every", is_flag=True, help="Also older and yanked versions.")
+@_backbone_option
+@json_option
+def list_command(every: bool, backbone: str | None, as_json: bool) -> None:
+    """List the queries of all registries."""
+    spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
+    wish = Wish(backbone=spec if backbone else None)
+    progress = BarProgress()
+    if every:
+        found = [one for one in stock.entries(progress=progress) if wish.matches(one.record)]
+    else:
+        found = stock.search(wish, progress=progress)
+    _print(discovery.hits(found, spec), spec, as_json)
+
+
+@click.command("search")
+@click.argument("words", nargs=-1)
+@click.option("--target", metavar="TEXT", help="Part of what a target is called.")
+@_backbone_option
+@click.option("--dataset", metavar="TEXT", help="Part of what a data set is called.")
+@click.option("--licence", metavar="SPDX", help="The query's licence.")
+@click.option("--min-dice", type=click.FloatRange(0, 1), help="The least mean Dice.")
+@click.option("--hub/--no-hub", default=True, help="Ask the Hub too (yes).")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@json_option
+def search_command(
+    words: tuple[str, ...],
+    target: str | None,
+    backbone: str | None,
+    dataset: str | None,
+    licence: str | None,
+    min_dice: float | None,
+    hub: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Find queries by words of their name, summary, targets, data or licence.
+
+    All registries and the Hub are searched. WORDS may be left out if an option says what is looked
+    for.
+    """
+    if not words and all(one is None for one in (target, backbone, dataset, licence, min_dice)):
+        raise UsageError("search for what?", hint="give words or a filter; `retq list` shows all")
+    spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
+    wish = Wish(
+        words=words,
+        target=target,
+        backbone=spec if backbone else None,
+        dataset=dataset,
+        licence=licence,
+        min_dice=min_dice,
+    )
+    found = discovery.search(wish, spec, on_hub=hub, limit=limit, progress=BarProgress())
+    _print(found, spec, as_json)
+
+
+def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
+    if as_json:
+        print_json([to_json(one) for one in found])
+        return
+    if not found:
+        click.echo("nothing found", err=True)
+        return
+    rows = [
+        (
+            one.name,
+            (one.version or "") + (" (yanked)" if one.yanked else ""),
+            ", ".join(one.targets),
+            _FITS[one.fits],
+            "" if one.auroc is None else f"{one.auroc:.4f}",
+            "" if one.dice is None else f"{one.dice:.4f}",
+        )
+        for one in found
+    ]
+    columns = ["name", "version", "marks", "fits", "AUROC", "Dice"]
+    print_table(columns, rows, wrap=("name", "marks"), right=2)
+    click.echo(f"\nfits: can be used with {spec.id}")

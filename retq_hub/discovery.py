@@ -1,0 +1,192 @@
+"""Find queries in all registries and on the Hub, and say which fit the backbone at hand.
+
+What a registry's index says was checked when the index was made; what a Hub lists is what its
+authors claim.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from retq_hub import stock
+from retq_hub.errors import NetworkError, RetqError
+from retq_hub.progress import Progress, tell
+from retq_hub.record import Near
+from retq_hub.soundness import is_repo, plain
+from retq_hub.spec import BackboneSpec
+from retq_hub.stock import Entry
+from retq_hub.wish import Wish, fits
+
+if TYPE_CHECKING:
+    from retq_hub.listing import Listing
+
+__all__ = ["Hit", "hits", "search"]
+
+_PATIENCE_S = 5.0
+_LISTED = 1000
+_PIPELINE = "retq-pipeline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """A query that was found; what is not known of it is None.
+
+    Attributes:
+        name: What one asks for.
+        registry: The registry that lists it; None for the Hub.
+        fits: Whether it can be used with the backbone at hand.
+        private: Only some may see it.
+        gated: Its terms must be accepted first.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    datasets: tuple[str, ...]
+    fits: bool | None
+    version: str | None = None
+    summary: str | None = None
+    backbone: str | None = None
+    weights_digest: str | None = None
+    preprocessing_digest: str | None = None
+    floats: int | None = None
+    licence: str | None = None
+    dice: float | None = None
+    auroc: float | None = None
+    digest: str | None = None
+    registry: str | None = None
+    path: str | None = None
+    repo: str | None = None
+    commit: str | None = None
+    yanked: bool | str = False
+    superseded_by: str | None = None
+    near: tuple[Near, ...] | None = None
+    private: bool = False
+    gated: bool = False
+
+
+def hits(entries: Iterable[Entry], spec: BackboneSpec) -> list[Hit]:
+    """Say of entries whether they fit a backbone.
+
+    Args:
+        entries: Of registries.
+        spec: The backbone at hand.
+    """
+    return [_of_entry(one, spec) for one in entries]
+
+
+def search(
+    wish: Wish,
+    spec: BackboneSpec,
+    *,
+    on_hub: bool = True,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> list[Hit]:
+    """Find queries: those of the registries by name, then those of the Hub that no registry lists.
+
+    Args:
+        wish: What somebody looks for.
+        spec: The backbone at hand.
+        on_hub: Ask the Hub too; if it does not answer within some seconds, that is said.
+        limit: At most so many.
+        progress: Where to say what could not be asked; a Python warning if not given.
+
+    Raises:
+        NotFoundError: A folder that is named as a registry has no index.
+        ManifestError: Its index is broken.
+    """
+    asked = _ask(wish) if on_hub else None
+    found = hits(stock.search(wish, progress=progress), spec)
+    if asked and (limit is None or len(found) < limit):
+        listed = {one.repo for one in found if one.repo}
+        others = _listed(asked, wish, spec, progress)
+        found += [one for one in others if one.repo not in listed]
+    return found[:limit]
+
+
+def _of_entry(entry: Entry, spec: BackboneSpec) -> Hit:
+    one = entry.record
+    return Hit(
+        registry=entry.registry,
+        fits=fits(
+            spec,
+            backbone=one.backbone,
+            weights=one.weights_digest,
+            preprocessing=one.preprocessing_digest,
+        ),
+        **{name: getattr(one, name) for name in one.__struct_fields__},
+    )
+
+
+def _ask(wish: Wish) -> "Future[list[Listing]]":
+    """Ask the Hub, in a thread that nobody has to wait for: looking up a host knows no time-out."""
+    asked: Future[list[Listing]] = Future()
+
+    def answer() -> None:
+        from retq_hub import listing
+
+        try:
+            found = listing.search(
+                wish.words,
+                weights_digest=wish.backbone.weights_digest if wish.backbone else None,
+                dataset=wish.dataset,
+                licence=wish.licence,
+                limit=_LISTED,
+                patience_s=_PATIENCE_S,
+            )
+        except RetqError as error:
+            asked.set_exception(error)
+        else:
+            asked.set_result(found)
+
+    Thread(target=answer, daemon=True).start()
+    return asked
+
+
+def _listed(
+    asked: "Future[list[Listing]]", wish: Wish, spec: BackboneSpec, progress: Progress | None
+) -> list[Hit]:
+    try:
+        found = asked.result(timeout=_PATIENCE_S)
+    except TimeoutError:
+        tell(progress, f"the Hub did not answer within {_PATIENCE_S:.0f} s")
+        return []
+    except NetworkError as error:
+        tell(progress, f"the Hub was not asked: {error.found}")
+        return []
+    return [
+        Hit(
+            name=one.repo,
+            repo=one.repo,
+            commit=plain(one.commit),
+            targets=tuple(map(plain, one.targets)),
+            datasets=tuple(map(plain, one.datasets)),
+            weights_digest=plain(one.backbone) if one.backbone else None,
+            licence=plain(one.licence) if one.licence else None,
+            dice=one.dice,
+            private=one.private,
+            gated=one.gated,
+            fits=fits(spec, backbone=None, weights=one.backbone or None, preprocessing=None),
+        )
+        for one in found
+        if is_repo(one.repo)
+        and _PIPELINE not in one.tags
+        and _is_wanted(one.targets, one.dice, wish)
+    ]
+
+
+def _is_wanted(targets: Iterable[str], dice: float | None, wish: Wish) -> bool:
+    """Whether a listing has the target and the Dice that are looked for.
+
+    A Hub knows short names of targets only: ``disc`` is what `optic disc` looks for, too.
+    """
+    target = _words(wish.target or "")
+    called = [_words(one) for one in targets]
+    is_target = not target or any(target in one or (one and one in target) for one in called)
+    return is_target and (wish.min_dice is None or (dice is not None and dice >= wish.min_dice))
+
+
+def _words(text: str) -> str:
+    return text.lower().replace("-", " ").replace("_", " ")
