@@ -23,7 +23,8 @@ def bash(script: str, folder: Path, **settings: str) -> str:
     return done.stdout
 
 
-def test_the_page_works_as_written(tmp_path):
+def test_the_page_works_as_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     assert "retq serve user add alice --data hub/ > alice.token" in START
     shutil.copytree(ARTIFACT, tmp_path / "drusen")
     with running_hub(tmp_path) as hub:

@@ -86,7 +86,7 @@ def test_info_counts_the_floats_of_an_artifact(alice):
     info = alice.model_info("alice/counted", files_metadata=True)
     assert info.safetensors.total == 385
     large = {one.rfilename for one in info.siblings if one.lfs}
-    assert large == {"query.safetensors", "golden.safetensors"}
+    assert large == {"query.safetensors", "golden.safetensors", "overlay.jpg"}
 
 
 def test_info_gives_only_what_is_expanded(alice, shelf):

@@ -164,6 +164,32 @@ def test_a_yanked_version_is_no_longer_the_current_one(hub):
     assert "retq pull alice/disc@1.1.0" in page(hub, "/alice/disc")
 
 
+def test_large_files_are_not_read_into_memory(hub):
+    hub.api("alice").create_repo("alice/heavy")
+    for name in ("yanked.json", "overlay.jpg", "retq.json"):
+        put(hub, "alice/heavy", name, b" " * 12_000_000)
+    before = resident(hub.process.pid)
+    html = page(hub, "/alice/heavy")
+    assert "Not intact" in html and "Yanked." not in html
+    assert page(hub, re.search(r'src="(/-/picture/[^"]+)"', html)[1], status=404)
+    assert resident(hub.process.pid) - before < 10_000_000
+
+
+def resident(pid: int) -> int:
+    """Give the most memory that a process ever held, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.search(r"^VmHWM:\s+(\d+)", status, re.MULTILINE)[1])
+
+
+def test_a_tag_of_nothing_is_no_version(hub):
+    alice = hub.api("alice")
+    alice.create_repo("alice/hollow")
+    alice.create_tag("alice/hollow", tag="v1.0.0")
+    push(hub, "alice/hollow", QUERIES / "rop-ridge" / "1.1.0")
+    html = page(hub, "/alice/hollow")
+    assert "No version is published" in html and "Intact." in html
+
+
 def test_a_photograph_is_tried_on_a_served_hub(
     tmp_path: Path, make_query: Callable[..., Path], registry_folder: Path, cache: Path
 ):

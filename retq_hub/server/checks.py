@@ -28,7 +28,7 @@ __all__ = [
 _FILES = (MANIFEST, QUERY, GOLDEN, CARD, PICTURE)
 
 MAX_MANIFEST = 4 * 2**20
-"""A larger manifest or lock is not read."""
+"""A larger manifest is not read."""
 
 _MOST = 100
 
@@ -90,8 +90,6 @@ def lock_findings(tree: Tree, locate: Callable[[str], Path], folder: Path) -> li
         locate: Gives the place of the content of the file at a path.
         folder: An empty folder for the check.
     """
-    if tree[FILE].size > MAX_MANIFEST:
-        return [Finding(where=FILE, what="is larger than 4 MiB")]
     for name in (FILE, CARD):
         if name in tree:
             (folder / name).symlink_to(locate(name).absolute())
