@@ -125,6 +125,13 @@ RATIOS = """() => {
 }"""
 
 
+LINES = """node => {
+  const range = document.createRange();
+  range.selectNodeContents(node);
+  return range.getClientRects().length;
+}"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_never_scrolls_sideways_and_text_stands_out(url, visit, scheme):
     page = visit(viewport=PHONE, color_scheme=scheme).page
@@ -132,6 +139,8 @@ def test_a_phone_never_scrolls_sideways_and_text_stands_out(url, visit, scheme):
         page.goto(url + path)
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
         assert page.evaluate(RATIOS) == [], path
+        for link in page.locator(".bar nav a").all():
+            assert link.evaluate(LINES) == 1, path
 
 
 def test_search_and_filters_work_by_keyboard_alone(url, visit):
