@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from hubs import Hub, running_hub
+from hubs import Hub, artifact_operations, running_hub
 
 from retq_hub.embedded import REGISTRY
 
@@ -180,6 +180,18 @@ def test_what_is_too_large_is_not_read(hub):
     assert ">yanked<" not in html
     address = re.search(r'src="(/-/picture/[^"]+)"', html)[1]
     assert requests.get(hub.endpoint + address, timeout=20).status_code == 404
+
+
+def test_what_a_stranger_proposes_is_not_taken_for_the_owners(hub):
+    alice, repo = hub.api("alice"), "alice/open"
+    alice.create_repo(repo)
+    made = hub.api("bob").create_commit(
+        repo, artifact_operations(), commit_message="Take mine", create_pr=True
+    )
+    for revision in (made.oid, made.pr_revision):
+        assert "Proposed by bob" in page(hub, f"/{repo}/tree/{revision}")
+    alice.merge_pull_request(repo, made.pr_num)
+    assert "Proposed by" not in page(hub, f"/{repo}")
 
 
 def test_a_tag_of_nothing_is_no_version(hub):

@@ -153,6 +153,7 @@ class Exhibit:
         files: None if they are not shown.
         pinned: Whether a revision was asked for that is not the one shown by default.
         reason: Why a version was yanked, if anybody said.
+        proposed_by: Who proposed this commit in a pull request; empty: it is the owner's own.
     """
 
     item: Item
@@ -162,6 +163,7 @@ class Exhibit:
     files: tuple[File, ...] | None = None
     pinned: bool = False
     reason: str = ""
+    proposed_by: str = ""
 
 
 class Shelf(Protocol):

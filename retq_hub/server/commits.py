@@ -8,7 +8,18 @@ from retq_hub.server import trees
 from retq_hub.server.clock import now, seconds
 from retq_hub.server.trees import Tree
 
-__all__ = ["Commit", "described", "find", "history", "length", "make", "save", "tree_of"]
+__all__ = [
+    "COLUMNS",
+    "Commit",
+    "described",
+    "find",
+    "history",
+    "length",
+    "make",
+    "row_commit",
+    "save",
+    "tree_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +45,14 @@ class Commit:
     created: str
 
 
-_COLUMNS = "oid, parent, tree, author, title, message, created"
+COLUMNS = "oid, parent, tree, author, title, message, created"
+"""The columns of the table, in the order in which `row_commit` wants them."""
 
 _CHAIN = f"""
-WITH RECURSIVE chain (depth, {_COLUMNS}) AS (
-    SELECT 0, {_COLUMNS} FROM commits WHERE repo = :repo AND oid = :oid
+WITH RECURSIVE chain (depth, {COLUMNS}) AS (
+    SELECT 0, {COLUMNS} FROM commits WHERE repo = :repo AND oid = :oid
     UNION ALL
-    SELECT depth + 1, {", ".join(f"one.{name.strip()}" for name in _COLUMNS.split(","))}
+    SELECT depth + 1, {", ".join(f"one.{name.strip()}" for name in COLUMNS.split(","))}
     FROM chain JOIN commits AS one ON one.repo = :repo AND one.oid = chain.parent
     LIMIT :until
 )
@@ -90,7 +102,7 @@ def save(
         findings: What the check of its artifact found, a JSON list; None: it holds no artifact.
     """
     connection.execute(
-        f"INSERT OR IGNORE INTO commits (repo, {_COLUMNS}, described, findings) "
+        f"INSERT OR IGNORE INTO commits (repo, {COLUMNS}, described, findings) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             repo_key,
@@ -109,9 +121,9 @@ def save(
 
 def find(connection: sqlite3.Connection, repo_key: int, oid: str) -> Commit:
     """Give a commit that is there."""
-    return _commit(
+    return row_commit(
         connection.execute(
-            f"SELECT {_COLUMNS} FROM commits WHERE repo=? AND oid=?", (repo_key, oid)
+            f"SELECT {COLUMNS} FROM commits WHERE repo=? AND oid=?", (repo_key, oid)
         ).fetchone()
     )
 
@@ -119,9 +131,9 @@ def find(connection: sqlite3.Connection, repo_key: int, oid: str) -> Commit:
 def described(connection: sqlite3.Connection, repo_key: int, oid: str) -> tuple[Commit, str]:
     """Give a commit that is there, and what its card and files say of it."""
     row = connection.execute(
-        f"SELECT {_COLUMNS}, described FROM commits WHERE repo=? AND oid=?", (repo_key, oid)
+        f"SELECT {COLUMNS}, described FROM commits WHERE repo=? AND oid=?", (repo_key, oid)
     ).fetchone()
-    return _commit(row[:-1]), row[-1]
+    return row_commit(row[:-1]), row[-1]
 
 
 def tree_of(connection: sqlite3.Connection, repo_key: int, oid: str) -> Tree:
@@ -142,10 +154,10 @@ def history(
         limit: So many are given at most.
     """
     rows = connection.execute(
-        f"{_CHAIN} SELECT {_COLUMNS} FROM chain WHERE depth >= :skip ORDER BY depth",
+        f"{_CHAIN} SELECT {COLUMNS} FROM chain WHERE depth >= :skip ORDER BY depth",
         {"repo": repo_key, "oid": oid, "skip": skip, "until": skip + limit},
     )
-    return [_commit(row) for row in rows]
+    return [row_commit(row) for row in rows]
 
 
 def length(connection: sqlite3.Connection, repo_key: int, oid: str) -> int:
@@ -156,7 +168,8 @@ def length(connection: sqlite3.Connection, repo_key: int, oid: str) -> int:
     return int(row[0])
 
 
-def _commit(row: tuple[str, str | None, str, str, str, str, str]) -> Commit:
+def row_commit(row: tuple[str, str | None, str, str, str, str, str]) -> Commit:
+    """Make a commit of a row of `COLUMNS`."""
     oid, parent, tree, author, title, message, created = row
     return Commit(
         oid=oid,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from retq_hub.server import descriptions, trees
+from retq_hub.server import commits, descriptions, trees
 from retq_hub.server.accounts import User
 from retq_hub.server.commits import Commit
 from retq_hub.server.descriptions import Description
@@ -88,10 +88,11 @@ def page(
     if len(selection.labels) > _MOST_LABELS:
         raise bad_request(f"at most {_MOST_LABELS} tags can be filtered by at once")
     where, values = _where(selection, order, user)
-    columns = ", ".join(f"r.{name.strip()}" for name in COLUMNS.split(","))
+    columns = [f"r.{name.strip()}" for name in COLUMNS.split(",")]
+    columns += [f"c.{name.strip()}" for name in commits.COLUMNS.split(",")]
     rows = connection.execute(
-        f"SELECT {columns}, c.oid, c.parent, c.tree, c.author, c.title, c.message, c.created, "
-        "c.described FROM repos AS r JOIN commits AS c ON c.repo = r.id AND c.oid = r.head "
+        f"SELECT {', '.join(columns)}, c.described FROM repos AS r "
+        "JOIN commits AS c ON c.repo = r.id AND c.oid = r.head "
         f"WHERE {where} ORDER BY r.{order} DESC, r.id DESC LIMIT ?",
         [*values, selection.limit + 1],
     ).fetchall()
@@ -150,18 +151,8 @@ def _items(
 
 
 def _item(row: tuple[Any, ...]) -> Item:
-    oid, parent, tree, author, title, message, created, described = row[9:]
-    commit = Commit(
-        oid=oid,
-        parent=parent,
-        tree=tree,
-        author=author,
-        title=title,
-        message=message,
-        created=created,
-    )
     return Item(
         repo=row_repo(row[:9]),
-        commit=commit,
-        description=descriptions.decode(described),
+        commit=commits.row_commit(row[9:-1]),
+        description=descriptions.decode(row[-1]),
     )

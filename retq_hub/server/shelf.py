@@ -42,6 +42,7 @@ class _Place:
     created: str
     gated: bool
     findings: tuple[Finding, ...] | None
+    proposed_by: str = ""
 
 
 def pages(services: Services) -> list[BaseRoute]:
@@ -96,6 +97,7 @@ class HubShelf:
             files=None if place.gated else tuple(_files(files)),
             pinned=pinned,
             reason=yanked.get(item.version or "", ""),
+            proposed_by=place.proposed_by,
         )
 
     def file(self, repo: str, commit: str, path: str, *, limit: int) -> bytes | None:
@@ -157,8 +159,8 @@ class HubShelf:
             with self._database.reading() as connection:
                 found = repos.find(connection, sought, None)
                 commit = refs.resolve(connection, found, revision)
-                created, findings = connection.execute(
-                    "SELECT created, findings FROM commits WHERE repo=? AND oid=?",
+                created, findings, author = connection.execute(
+                    "SELECT created, findings, author FROM commits WHERE repo=? AND oid=?",
                     (found.key, commit),
                 ).fetchone()
         except Fault as fault:
@@ -169,6 +171,7 @@ class HubShelf:
             created=created,
             gated=bool(found.gated),
             findings=None if findings is None else tuple(checks.decode(findings)),
+            proposed_by="" if author == found.id.namespace else author,
         )
 
     def _versions(self, repo: str, yanked: Mapping[str, str]) -> list[gallery.Version]:
