@@ -92,6 +92,7 @@ def test_the_newest_version_is_shown_and_an_older_one_on_demand(hub):
     assert "retq pull alice/disc@1.0.0" in older
     commit = hub.api().model_info("alice/disc", revision="v1.0.0").sha
     assert "retq pull alice/disc@1.0.0" in page(hub, f"/alice/disc/tree/{commit}")
+    assert "retq pull alice/disc@1.0.0" in page(hub, f"/alice/disc/commit/{commit}")
     assert page(hub, "/alice/disc/tree/v7.0.0", status=404)
 
 

@@ -41,6 +41,7 @@ def routes(shelf: Shelf, *, bench: Bench | None = None) -> list[BaseRoute]:
         _route("/-/{file}", _static),
         _route("/{namespace}/{name}", placard.show),
         _route("/{namespace}/{name}/tree/{revision:path}", placard.show),
+        _route("/{namespace}/{name}/commit/{revision}", placard.show),
         _route("/{rest:path}", _not_found),
     ]
 
