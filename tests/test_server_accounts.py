@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,19 +11,46 @@ from hubs import add_users
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from retq_hub.cli import main
 from retq_hub.errors import UsageError
 
 
-def retq(*words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "retq_hub.cli", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def user(action: str, *words: str, data: Path) -> "subprocess.CompletedProcess[str]":
-    return retq("serve", "user", action, *words, "--data", str(data))
+@pytest.fixture
+def retq(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Runs ``retq`` in this process, and gives what it left."""
+
+    def run(*words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["retq", *words])
+        status = 0
+        try:
+            main()
+        except SystemExit as done:
+            status = int(done.code or 0)
+        return Done(status, *capsys.readouterr())
+
+    return run
 
 
-def test_a_user_is_added_and_removed_while_the_hub_is_served(hub):
+@pytest.fixture
+def user(retq: Callable[..., Done]) -> Callable[..., Done]:
+    """Runs ``retq serve user``."""
+
+    def run(action: str, *words: str, data: Path) -> Done:
+        return retq("serve", "user", action, *words, "--data", str(data))
+
+    return run
+
+
+def test_a_user_is_added_and_removed_while_the_hub_is_served(hub, user):
     added = user("add", "carol", data=hub.data)
     assert added.returncode == 0
     token = added.stdout.strip()
@@ -50,14 +79,14 @@ def test_a_name_must_be_free_and_fit(tmp_path, name, what):
         add_users(tmp_path, name)
 
 
-def test_nobody_cannot_be_removed(tmp_path):
+def test_nobody_cannot_be_removed(tmp_path, user):
     add_users(tmp_path, "dora")
     refused = user("remove", "nobody", data=tmp_path)
     assert refused.returncode == 3
     assert "there is no user nobody" in refused.stderr
 
 
-def test_a_hub_is_not_made_by_asking_who_is_there(tmp_path):
+def test_a_hub_is_not_made_by_asking_who_is_there(tmp_path, user):
     for words in (("list",), ("remove", "dora")):
         refused = user(*words, data=tmp_path / "mistyped")
         assert refused.returncode == 3
@@ -84,7 +113,7 @@ def test_a_missing_extra_is_named(tmp_path):
         (["serve", "--data", "here", "--host", "192.0.2.1"], 2, "cannot listen at 192.0.2.1:8080"),
     ],
 )
-def test_what_cannot_be_served_is_said(tmp_path, monkeypatch, words, status, what):
+def test_what_cannot_be_served_is_said(tmp_path, monkeypatch, retq, words, status, what):
     monkeypatch.chdir(tmp_path)
     refused = retq(*words)
     assert refused.returncode == status

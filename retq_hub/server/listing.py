@@ -29,7 +29,7 @@ _ORDERS = {
 
 
 _MOST_LABELS = 100
-_MOST_FILES = 50_000
+_MOST_FILES = 20_000
 
 _Key = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 

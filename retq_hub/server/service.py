@@ -4,6 +4,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import uvicorn
@@ -42,20 +43,7 @@ def serve(
         StorageError: The folder cannot be used, or another process serves it.
         UsageError: The address cannot be listened at.
     """
-    listener = _listen(host, port)
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FileLock(data / "lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise StorageError(
-            f"{data} is served by another process", hint="stop that one, or name another folder"
-        ) from error
-    except OSError as error:
-        raise StorageError(
-            f"{data} cannot be used: {error.strerror}", hint="name another folder with --data"
-        ) from error
-    with lock:
+    with _listen(host, port) as listener, _lock(data):
         app = create_app(data, refuse_invalid=refuse_invalid, pages=pages)
         _log_to_stderr()
         config = uvicorn.Config(
@@ -70,6 +58,21 @@ def serve(
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listener.getsockname()[1]}"
         _Server(config, ready=lambda: ready(address)).run(sockets=[listener])
+
+
+def _lock(data: Path) -> AbstractContextManager[object]:
+    """Take a hub's folder for this process, until the block ends."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(data / "lock").acquire(timeout=0)
+    except Timeout as error:
+        raise StorageError(
+            f"{data} is served by another process", hint="stop that one, or name another folder"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{data} cannot be used: {error.strerror}", hint="name another folder with --data"
+        ) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

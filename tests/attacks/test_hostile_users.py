@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import random
 import time
 from email.utils import parsedate_to_datetime
@@ -85,7 +86,8 @@ def test_a_file_is_not_read_by_its_digest(alice, bob, hub):
 def test_times_do_not_tell_who_had_a_file_before(hub, alice, bob):
     alice.create_repo("alice/first", private=True)
     add(alice, "alice/first", {"x": b"\0 the same"})
-    time.sleep(1.1)
+    digest = hashlib.sha256(b"\0 the same").hexdigest()
+    os.utime(hub.data / "blobs" / digest[:2] / digest[2:], (1, 1))
     bob.create_repo("bob/second")
     start = int(time.time())
     add(bob, "bob/second", {"x": b"\0 the same"})
@@ -204,9 +206,9 @@ def test_lists_of_large_repositories_come_in_small_pages(hub, alice):
     body = json.dumps({"key": "header", "value": {"summary": "many"}}) + "\n"
     body += "".join(
         json.dumps({"key": "lfsFile", "value": {"path": f"{n}", **large}}) + "\n"
-        for n in range(15_000)
+        for n in range(10_000)
     )
-    for name in "abcd":
+    for name in "abc":
         alice.create_repo(f"alice/large-{name}")
         add(alice, f"alice/large-{name}", {"x": b"x"})
         answer = requests.post(
@@ -217,10 +219,10 @@ def test_lists_of_large_repositories_come_in_small_pages(hub, alice):
         )
         assert answer.status_code == 200
     page = fetch(hub, "/api/models?search=large-&full=1&limit=1000").json()
-    assert 0 < len(page) < 5
+    assert len(page) == 2
     everything = list(alice.list_models(search="alice/large-", full=True))
-    assert sorted(one.id for one in everything) == [f"alice/large-{name}" for name in "abcd"]
-    assert len(fetch(hub, "/api/models?search=large-").json()) == 4
+    assert sorted(one.id for one in everything) == [f"alice/large-{name}" for name in "abc"]
+    assert len(fetch(hub, "/api/models?search=large-").json()) == 3
 
 
 def test_a_difference_that_would_take_hours_is_not_computed():
