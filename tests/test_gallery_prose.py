@@ -100,6 +100,11 @@ def test_tables_and_code_are_rendered():
     assert seen == ["table", "thead", "tr", "th", "tbody", "tr", "td", "pre", "code"]
 
 
+def test_the_marks_of_a_card_are_not_shown():
+    card = "<!-- retq: notes -->\nMine.\n<!-- retq: end of notes -->\n\n<!-- retq: card of - -->"
+    assert safe_html(card) == "<p>Mine.</p>\n"
+
+
 def test_a_card_without_end_is_cut():
     assert len(safe_html("word " * 1_000_000)) < 300_000
 

@@ -20,6 +20,7 @@ LONGEST = 200_000
 """So many characters of a card are shown."""
 
 _HEAD = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"^<!--[^\n]*-->[ \t]*$", re.MULTILINE)
 _TAGS = {
     *("p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "del", "a", "ul", "ol", "li"),
     *("h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
@@ -31,13 +32,13 @@ _SCHEMES = {"http", "https", "mailto"}
 def safe_html(card: str) -> str:
     """Render a model card.
 
-    The YAML head is left out. Headings begin at the third level. Of a picture only its text is
-    left; links lead to the web alone.
+    The YAML head and comments that fill a line are left out. Headings begin at the third level. Of
+    a picture only its text is left; links lead to the web alone.
 
     Args:
         card: Markdown from anywhere.
     """
-    body = _HEAD.sub("", card[:LONGEST], count=1)
+    body = _COMMENT.sub("", _HEAD.sub("", card[:LONGEST], count=1))
     rendered = _renderer().render(body)
     return nh3.clean(
         rendered,
