@@ -51,9 +51,17 @@ def test_a_name_must_be_free_and_fit(tmp_path, name, what):
 
 
 def test_nobody_cannot_be_removed(tmp_path):
+    add_users(tmp_path, "dora")
     refused = user("remove", "nobody", data=tmp_path)
     assert refused.returncode == 3
     assert "there is no user nobody" in refused.stderr
+
+
+def test_users_of_a_hub_that_is_not_there_are_not_listed(tmp_path):
+    refused = user("list", data=tmp_path / "typo")
+    assert refused.returncode == 3
+    assert "typo holds no hub" in refused.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 def test_a_missing_extra_is_named(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from retq_hub.errors import UsageError
+from retq_hub.errors import NotFoundError, UsageError
 
 __all__ = ["serve_command"]
 
@@ -82,6 +82,12 @@ def _user() -> None:
     """Add, list and remove users; also while the hub is served."""
 
 
+def _check_hub(data: Path) -> None:
+    """Refuse a folder that is no hub's, which opening it would make."""
+    if not data.is_dir() or not any(data.iterdir()):
+        raise NotFoundError(f"{data} holds no hub", hint="name the folder that is served")
+
+
 @_user.command("add")
 @click.argument("name")
 @_data
@@ -99,6 +105,7 @@ def _add(name: str, data: Path) -> None:
 @_data
 def _list(data: Path) -> None:
     """Print the users' names."""
+    _check_hub(data)
     with _extra():
         from retq_hub.server import accounts
         from retq_hub.server.services import open_database
@@ -112,6 +119,7 @@ def _list(data: Path) -> None:
 @_data
 def _remove(name: str, data: Path) -> None:
     """Remove a user and the token; repositories stay."""
+    _check_hub(data)
     with _extra():
         from retq_hub.server import accounts
         from retq_hub.server.services import open_database
