@@ -103,6 +103,8 @@ def read_manifest(folder: Path) -> QueryManifest:
         ManifestError: The manifest breaks its schema.
     """
     path = folder / MANIFEST
+    if not folder.exists():
+        raise NotFoundError(f"there is no folder {folder}", hint="check the path")
     if not path.is_file():
         raise NotFoundError(
             f"{folder} is no artifact: it has no {MANIFEST}", hint="name a folder that has one"

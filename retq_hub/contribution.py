@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retq_hub import artifact, index, names, remote, schema
-from retq_hub.errors import CheckFailed, IntegrityError, UsageError
+from retq_hub.errors import CheckFailed, IntegrityError, NotFoundError, UsageError
 from retq_hub.manifest import to_json
 from retq_hub.record import Record
 from retq_hub.storage import write_json
@@ -25,11 +25,13 @@ def add(name: str, registry: Path) -> Path:
 
     Raises:
         UsageError: This is no published version, it is yanked, or its name is taken.
-        NotFoundError: The Hub has no such repository or version.
+        NotFoundError: The Hub has no such repository or version, or there is no such folder.
         CheckFailed: The query is not intact.
         NetworkError: The Hub did not deliver, or refused.
         StorageError: The folder cannot be written.
     """
+    if not registry.is_dir():
+        raise NotFoundError(f"there is no folder {registry}", hint="check the path, or make it")
     parsed = names.parse(name)
     if parsed.kind != "hub":
         raise UsageError(f"{name} is no query on a Hub", hint="name it as someone/drusen@1.0.0")

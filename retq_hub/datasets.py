@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from retq_hub import names
 from retq_hub.dataset import Dataset, Sample, check_files, listed, read_rows, some
 from retq_hub.errors import DatasetError, UsageError
 from retq_hub.images import image_files
@@ -142,7 +143,7 @@ def _own(name: str, target: str, split: str, samples: tuple[Sample, ...]) -> Dat
 
 def _slug(target: str) -> str:
     """Make a target's name of what the user calls it."""
-    slug = re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", names.folded(target)).strip("-")
     if not slug:
         raise UsageError(f"{target!r} is no target", hint="use a word like disc or drusen")
     return slug

@@ -138,7 +138,7 @@ def findings(registry: Path) -> list[Finding]:
         stored = read(registry)
         built = build(registry)
     except ManifestError as error:
-        return list(error.findings)
+        return [Finding(where="", what=error.found)]
     except RetqError as error:
         return [Finding(where=str(registry), what=error.found)]
     said = notices.read(registry)

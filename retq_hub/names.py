@@ -1,12 +1,13 @@
 """What a name says before anything is looked up: a query of a registry, of a Hub, or a folder."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
 from retq_hub.errors import UsageError
 
-__all__ = ["Name", "is_path", "order", "parse", "version_of"]
+__all__ = ["Name", "folded", "is_path", "order", "parse", "version_of"]
 
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9]|[-.](?=[a-z0-9])){0,95}")
 _REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -45,12 +46,21 @@ def parse(name: str) -> Name:
     is_repo = bool(_REPO.fullmatch(text)) and ".." not in text
     good_pin = (_PIN if is_repo else _VERSION).fullmatch(pin) and ".." not in pin
     if (at and not good_pin) or not (is_repo or _PLAIN.fullmatch(text)):
-        raise UsageError(
-            f"{name!r} is no name of a query",
-            hint="names look like idrid-disc, idrid-disc@1.0.0 or someone/drusen, folders like "
-            "./mine",
-        )
+        raise UsageError(f"{name!r} is no name of a query", hint=_hint(name))
     return Name(kind="hub" if is_repo else "registry", text=text, pin=pin or None)
+
+
+def _hint(name: str) -> str:
+    """Say what was probably meant."""
+    text, _, pin = name.partition("@")
+    if "://" in text:
+        return "name it someone/drusen; HF_ENDPOINT says on which Hub"
+    if _PLAIN.fullmatch(text.lower()):
+        if pin == "latest":
+            return f"say {text.lower()}, that is the newest version"
+        if text != text.lower():
+            return f"did you mean {name.lower()}?"
+    return "names look like idrid-disc, idrid-disc@1.0.0 or someone/drusen, folders like ./mine"
 
 
 def is_path(name: str) -> bool:
@@ -62,6 +72,12 @@ def version_of(pin: str) -> str | None:
     """Give the version that a pin or tag names, without ``v``; None where it names none."""
     found = _VERSION.fullmatch(pin)
     return found[1] if found else None
+
+
+def folded(text: str) -> str:
+    """Give a text in lower case and without accents: ``Drüsen`` is ``drusen``."""
+    apart = unicodedata.normalize("NFKD", text.lower())
+    return "".join(one for one in apart if not unicodedata.combining(one))
 
 
 def order(version: str) -> tuple[object, ...]:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from retq_hub import artifact, catalogue, index, names, places, remote, schema, site, sources, stock
 from retq_hub.embedded import REGISTRY
-from retq_hub.errors import DigestMismatch, IntegrityError, NotFoundError, RetqError
+from retq_hub.errors import (
+    DigestMismatch,
+    IntegrityError,
+    ManifestError,
+    NotFoundError,
+    RetqError,
+    UsageError,
+)
 from retq_hub.hub.client import cache_folder
 from retq_hub.manifest import QueryManifest, from_json
 from retq_hub.progress import Progress, tell
@@ -103,7 +110,7 @@ def pull(name: str, *, into: Path | None = None, progress: Progress | None = Non
 
     Raises:
         IntegrityError: The artifact is not intact.
-        UsageError: A folder of that name holds something else.
+        UsageError: A folder of that name holds something else, or another artifact.
         StorageError: The place cannot be written.
     """
     source = locate(name, progress=progress)
@@ -116,8 +123,23 @@ def pull(name: str, *, into: Path | None = None, progress: Progress | None = Non
         goal = into / manifest.name
     if goal.exists() and _same(goal, manifest):
         return goal
+    if into is not None:
+        _check_other(goal, manifest)
     artifact.copy(source, goal)
     return goal
+
+
+def _check_other(folder: Path, manifest: QueryManifest) -> None:
+    """Refuse to replace another artifact: it may be one that was never published."""
+    try:
+        there = artifact.read_manifest(folder)
+    except (NotFoundError, ManifestError):
+        return
+    if there.digest != manifest.digest:
+        raise UsageError(
+            f"{folder} holds another artifact, {there.name} {there.version}: it is not overwritten",
+            hint="remove it, or name another folder",
+        )
 
 
 def copy_folder(name: str, version: str, digest: str) -> Path:

@@ -14,6 +14,7 @@ from retq_hub import artifact, catalogue, web
 from retq_hub.digest import bytes_digest
 from retq_hub.errors import (
     DigestMismatch,
+    IntegrityError,
     ManifestError,
     NetworkError,
     NotFoundError,
@@ -95,7 +96,6 @@ def fetch(url: str, record: Record) -> Path:
     Raises:
         NetworkError: The server does not deliver it.
         IntegrityError: It is not intact, or not the one that the index promises.
-        ManifestError: Its manifest breaks the schema.
         StorageError: The cache cannot be written.
     """
     source = _index_url(url)
@@ -188,6 +188,11 @@ def _get(url: str, path: Path, max_bytes: int, *, required: bool) -> None:
 
 
 def _check(folder: Path, record: Record, base: str) -> None:
+    if problems := artifact.findings(folder):
+        raise IntegrityError(
+            f"the artifact at {base} is not intact: {problems[0]}",
+            hint="tell who runs the registry",
+        )
     found = artifact.read(folder).manifest
     if found.digest != record.digest:
         raise DigestMismatch(

@@ -28,9 +28,7 @@ def test_a_name_says_where_to_look_and_for_what(name, kind, text, pin, version):
     "name",
     [
         "",
-        "Disc",
         "disc@",
-        "disc@latest",
         "disc@1.0",
         "disc@\u0661.0.0",
         "eyes/",
@@ -48,6 +46,24 @@ def test_a_name_says_where_to_look_and_for_what(name, kind, text, pin, version):
 def test_what_can_be_no_name_is_refused_with_examples(name):
     with pytest.raises(UsageError, match="is no name of a query; names look like idrid-disc"):
         names.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Disc@1.0.0", "did you mean disc@1.0.0?"),
+        ("Disc@latest", "say disc, that is the newest version"),
+        ("https://hub.example/eyes/disc", "name it someone/drusen; HF_ENDPOINT says on which Hub"),
+    ],
+)
+def test_what_was_probably_meant_is_said(name, hint):
+    with pytest.raises(UsageError) as caught:
+        names.parse(name)
+    assert caught.value.hint == hint
+
+
+def test_accents_are_taken_off():
+    assert names.folded("Drüsen É") == "drusen e"
 
 
 @pytest.mark.parametrize("name", ["./mine", "../mine", "/data/mine", "~/mine", "."])

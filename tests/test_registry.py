@@ -75,7 +75,7 @@ def test_a_query_whose_versions_are_all_yanked_must_be_pinned(tmp_path, make_reg
         ("zzz", NotFoundError, "`retq list` shows all"),
         ("tiny-disc@2.0.0", NotFoundError, "no version 2.0.0; it has 1.0.0, 1.9.0, 1.10.0"),
         ("tiny-disc@latest", UsageError, "is no name of a query"),
-        ("Tiny-Disc", UsageError, "names look like"),
+        ("Tiny-Disc", UsageError, "did you mean tiny-disc"),
         ("", UsageError, "is no name of a query"),
         ("someone/rop-ridge", NetworkError, "is not in the local cache, and HF_HUB_OFFLINE is set"),
     ],
@@ -182,6 +182,13 @@ def test_pulling_into_a_folder_makes_one_with_the_querys_name(registry_folder, t
     assert copy == tmp_path / "mine" / "tiny-disc"
     assert registry.pull(str(copy), into=tmp_path / "other") == tmp_path / "other" / "tiny-disc"
     assert registry.pull("tiny-disc", into=tmp_path / "mine") == copy
+
+
+def test_pulling_into_a_folder_overwrites_no_other_artifact(registry_folder, tmp_path):
+    copy = registry.pull("tiny-disc@1.0.0", into=tmp_path)
+    with pytest.raises(UsageError, match=r"holds another artifact, tiny-disc 1\.0\.0"):
+        registry.pull("tiny-disc", into=tmp_path)
+    assert artifact.read(copy).manifest.version == "1.0.0"
 
 
 def test_a_damaged_copy_is_replaced(registry_folder, cache):

@@ -15,7 +15,11 @@ START, USE, BACKUP = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULT
 
 def bash(script: str, folder: Path, **settings: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "HF_HOME": str(folder / "home")} | settings
+    environment = (
+        os.environ
+        | {"PATH": path, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0"}
+        | settings
+    )
     done = subprocess.run(
         ["bash", "-euc", script], cwd=folder, env=environment, capture_output=True, text=True
     )

@@ -29,10 +29,10 @@ __all__ = ["card_command"]
 def card_command(
     names: tuple[str, ...], repo: str | None, image: Path | None, check: bool, as_json: bool
 ) -> None:
-    """Make card and picture of artifacts anew: ./FOLDER, with --check also NAME.
+    """Make card and picture of ./FOLDER anew.
 
-    What people wrote between the card's markers is kept. A card that was changed elsewhere is laid
-    aside as README.old.md.
+    With --check a query's NAME will do. What people wrote between the card's markers is kept. A
+    card that was changed elsewhere is laid aside as README.old.md.
     """
     if repo is not None and not ("/" in repo and is_repo_id(repo)):
         raise UsageError(f"{repo!r} is no name of a Hub repository", hint="such as ns/name")
@@ -41,7 +41,7 @@ def card_command(
     if check and image is not None:
         raise UsageError("--check looks at the picture that is there", hint="leave --image out")
     if check:
-        _check([registry.locate(name) for name in names], repo, as_json)
+        _check([registry.locate(name, progress=BarProgress()) for name in names], repo, as_json)
         return
     folders = [_folder(name) for name in names]
     done = present(folders, repo=repo, image=image, progress=BarProgress())
@@ -68,7 +68,8 @@ def _check(folders: list[Path], repo: str | None, as_json: bool) -> None:
         )
     else:
         for folder, some in found.items():
-            click.echo(f"{folder}: {'; '.join(map(str, some)) or 'up to date'}")
+            if not some:
+                click.echo(f"{folder}: up to date")
     if old := [_in(folder, one) for folder, some in found.items() for one in some]:
         raise CheckFailed("cards", old, hint="`retq card ./FOLDER` makes them anew")
 

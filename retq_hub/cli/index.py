@@ -16,7 +16,7 @@ _FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=REGI
 
 @click.group("index")
 def index_command() -> None:
-    """Build or check the index of a registry folder.
+    """Build, check and change the index of a registry folder.
 
     FOLDER is the registry's; the embedded one if not given.
     """
@@ -52,7 +52,7 @@ def build_command(folder: Path, from_hub: bool) -> None:
         click.echo(f"broken: {one.repo}{version}: {one.reason}", err=True)
     near = sum(one.near is not None for one in made.records)
     click.echo(
-        f"{folder / index.FILE}: {len(made.records)} records, {len(made.broken)} broken, "
+        f"{folder / index.FILE}: {_counted(len(made.records))}, {len(made.broken)} broken, "
         f"{near} with near duplicates"
     )
 
@@ -77,3 +77,7 @@ def yank_command(name: str, folder: Path, reason: str | None, undo: bool) -> Non
         raise click.UsageError("say why with --reason TEXT, or take it back with --undo")
     index.yank(folder, name, reason=reason)
     click.echo(f"{name} is {'no longer ' if undo else ''}yanked")
+
+
+def _counted(records: int) -> str:
+    return "1 record" if records == 1 else f"{records} records"

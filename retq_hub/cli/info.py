@@ -27,7 +27,8 @@ def info_command(name: str, as_json: bool) -> None:
     """
     from retq_hub import composition
 
-    known = composition.either(name, lambda: _known(name), progress=BarProgress())
+    progress = BarProgress()
+    known = composition.either(name, lambda: _known(name, progress), progress=progress)
     if not isinstance(known, tuple):
         _print_pipeline(known, as_json)
         return
@@ -41,12 +42,12 @@ def info_command(name: str, as_json: bool) -> None:
     print_facts([*_rows(manifest), *(_hub_rows(found) if found else ())])
 
 
-def _known(name: str) -> tuple[QueryManifest, Resolved | None]:
+def _known(name: str, progress: BarProgress) -> tuple[QueryManifest, Resolved | None]:
     from retq_hub import remote
 
     if hub := registry.hub_name(name):
         return remote.manifest(hub.text, hub.pin)
-    return artifact.read_manifest(registry.locate(name)), None
+    return artifact.read_manifest(registry.locate(name, progress=progress)), None
 
 
 def _print_pipeline(found: "Composition", as_json: bool) -> None:
@@ -68,9 +69,10 @@ def _pipeline_rows(found: "Composition", members: Sequence[QueryManifest]) -> li
     licences = [spec.licence if spec else UNKNOWN]
     for one in members:
         licences += [one.licence, *(data.licence for data in one.data)]
+    many = "1 query" if len(members) == 1 else f"{len(members)} queries"
     rows = [
-        ("name", f"{lock.name} {lock.version}" if lock.name else f"{found.path}, not to be shared"),
-        ("summary", lock.summary or f"A lock of {len(members)}."),
+        ("name", f"{lock.name} {lock.version}" if lock.name else f"none; the lock {found.path}"),
+        ("summary", lock.summary or f"Pins {many}."),
         ("backbone", f"{lock.backbone.id}, weights {lock.backbone.weights_digest[:12]}"),
     ]
     for pinned, one in zip(lock.queries, members, strict=True):

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import dataset_options, json_option, open_dataset
+from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
     from retq_hub.manifest import Licence
@@ -123,6 +125,8 @@ def train_command(
     Layers, L2 weight and threshold are chosen by cross-validation over the given images. A killed
     run carries on where it was.
     """
+    if names.version_of(number) != number:
+        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     targets: tuple[str, ...] = data.pop("target")
     sets = [open_dataset(**data, target=one, default_split="train") for one in targets]
     from retq_hub.backbone import LazyBackbone
@@ -189,4 +193,4 @@ def _licence(identifier: str | None) -> "Licence | None":
 
 def _slug(name: str) -> str:
     """Make a query's name of a folder's."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
+    return re.sub(r"[^a-z0-9.]+", "-", names.folded(name)).strip("-.")
