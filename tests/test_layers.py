@@ -21,6 +21,7 @@ LINES: list[set[str]] = [
         "errors",
         "grids",
         "hub",
+        "hub.session",
         "lesions",
         "lines",
         "losses",
@@ -245,7 +246,7 @@ def test_only_hub_imports_the_hubs_client():
         for name, path in MODULES.items()
         if any(one.split(".")[0] == "huggingface_hub" for one in imported(path))
     }
-    assert users == {"hub.client", "hub.reading", "hub.writing"}
+    assert users == {"hub.client", "hub.reading", "hub.session", "hub.writing"}
 
 
 def run(script: str) -> str:
