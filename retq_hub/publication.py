@@ -138,8 +138,7 @@ def yank(repo: str, version: str, *, reason: str, undo: bool = False) -> bool:
     writing.check_login()
     there = look(repo)
     if version not in there.versions:
-        have = ", ".join(there.versions) or "none"
-        raise NotFoundError(f"{repo} has no version {version}", hint=f"it has {have}")
+        raise NotFoundError(f"{repo} has no version {version}", hint=f"it has {there.said}")
     yanked = {key: value for key, value in there.yanked.items() if key != version}
     yanked |= {} if undo else {version: reason}
     if yanked == there.yanked:

@@ -12,7 +12,8 @@ from pathlib import Path
 from retq_hub import artifact, names, schema
 from retq_hub.errors import IntegrityError, NotFoundError, Unreachable, UsageError
 from retq_hub.hub import reading
-from retq_hub.hub.client import endpoint, is_offline, printable
+from retq_hub.hub.client import endpoint, is_offline
+from retq_hub.text import printable
 
 __all__ = [
     "OPTIONAL_FILES",
@@ -29,6 +30,7 @@ OPTIONAL_FILES = ("overlay.jpg", "CHANGELOG.md")
 YANKED = "yanked.json"
 
 _MAX_YANKED_BYTES = 2**20
+_SAID = 10
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PREFIX = re.compile(r"[0-9a-f]{7,40}")
 _PULL = re.compile(r"refs/pr/\d+")
@@ -54,6 +56,13 @@ class Repository:
     yanked: dict[str, str]
     described: reading.Described | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The versions for a message: the newest of many."""
+        known = [*self.versions]
+        older = "..., " if len(known) > _SAID else ""
+        return older + ", ".join(known[-_SAID:]) if known else "no versions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +112,8 @@ def choose(repository: Repository, pin: str | None) -> Resolved:
     else:
         commit = repository.main
     if commit is None:
-        have = ", ".join(repository.versions) or "no versions"
         raise NotFoundError(
-            f"{repository.repo} has no {pin or 'main branch'}", hint=f"it has {have}"
+            f"{repository.repo} has no {pin or 'main branch'}", hint=f"it has {repository.said}"
         )
     return _resolved(repository, commit, pin)
 
@@ -175,7 +183,7 @@ def _yanked(path: Path | None) -> dict[str, str]:
     document = schema.read_json(path)
     if not isinstance(document, dict):
         raise IntegrityError(f"{path} must say for each yanked version why")
-    return {str(version): printable(str(reason)) for version, reason in document.items()}
+    return {printable(str(version)): printable(str(reason)) for version, reason in document.items()}
 
 
 def _newest(repository: Repository) -> str | None:

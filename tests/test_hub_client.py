@@ -12,7 +12,7 @@ from servers import FileServer
 
 from retq_hub.errors import NetworkError, NotFoundError, RetqError, StorageError, Unreachable
 from retq_hub.hub import reading
-from retq_hub.hub.client import ask, cache_folder, endpoint, hub_api, is_offline, printable
+from retq_hub.hub.client import ask, cache_folder, endpoint, hub_api, is_offline
 
 
 @pytest.fixture
@@ -187,8 +187,3 @@ def test_a_token_that_a_server_repeats_is_not_passed_on(monkeypatch):
     with pytest.raises(NetworkError) as caught:
         ask("eyes", raising(ValueError("who is hf_secret?")))
     assert "hf_secret" not in str(caught.value)
-
-
-def test_what_a_hub_says_cannot_move_the_cursor():
-    assert printable("\x1b[2Jyes\nno\u202e") == " [2Jyes no "
-    assert len(printable("x" * 10_000)) == 500

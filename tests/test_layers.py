@@ -31,6 +31,7 @@ LINES: list[set[str]] = [
         "resampling",
         "retq_hub",
         "summary",
+        "text",
         "threads",
         "views",
     },

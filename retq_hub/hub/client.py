@@ -24,12 +24,13 @@ from retq_hub.errors import (
     Unreachable,
     is_storage,
 )
+from retq_hub.text import printable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline", "printable"]
+__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline"]
 
 T = TypeVar("T")
 
@@ -37,7 +38,6 @@ PATIENCE_S = 30.0
 """For how long another try of a call may begin."""
 
 _LONGEST_PAUSE_S = 30.0
-_LONGEST_TEXT = 500
 _WAITS_S = (0.5, 1.0, 2.0)
 _REFUSED_S = 1.0
 _LOOK_UP_S = 5.0
@@ -88,11 +88,6 @@ def hub_api() -> "HfApi":
         )
 
     return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
-
-
-def printable(text: str) -> str:
-    """Give what a Hub said so that it can do no harm to a terminal, and is not too long."""
-    return "".join(one if one.isprintable() else " " for one in text[:_LONGEST_TEXT])
 
 
 def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:

@@ -15,9 +15,9 @@ from retq_hub.hub.client import (
     endpoint,
     hub_api,
     is_offline,
-    printable,
 )
 from retq_hub.storage import write_text
+from retq_hub.text import printable
 
 __all__ = [
     "Described",
