@@ -6,11 +6,12 @@ Without a network, versions and commits that lie in the client's cache are found
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retq_hub import artifact, names, schema
-from retq_hub.errors import IntegrityError, NotFoundError, Unreachable, UsageError
+from retq_hub.errors import BadInputError, IntegrityError, NotFoundError, Unreachable, UsageError
 from retq_hub.hub import reading
 from retq_hub.hub.client import endpoint, is_offline
 from retq_hub.text import printable
@@ -127,7 +128,9 @@ def _asked(repo: str) -> Repository:
     if stated := described.files.get(YANKED):
         if stated.size > _MAX_YANKED_BYTES:
             raise IntegrityError(f"{YANKED} of {repo} has {stated.size} bytes, far too many")
-        path = reading.download(repo, revision=described.commit, filename=YANKED)
+        path = reading.download(
+            repo, revision=described.commit, filename=YANKED, max_bytes=_MAX_YANKED_BYTES
+        )
     return Repository(
         repo=repo,
         main=described.commit,
@@ -145,7 +148,8 @@ def _cached(repo: str, reason: str) -> Repository:
     for commit in reading.cached_commits(repo):
         folder = reading.snapshot_folder(repo, commit)
         if all((folder / name).is_file() for name in REQUIRED_FILES):
-            versions.setdefault(artifact.read_manifest(folder).version, commit)
+            with suppress(BadInputError):  # whoever asks for this commit is told
+                versions.setdefault(artifact.read_manifest(folder).version, commit)
     if not versions and not refs and not reading.cached_commits(repo):
         raise Unreachable(
             f"{repo} is not in the local cache, and {reason}",

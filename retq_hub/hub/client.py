@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline"]
+__all__ = ["MAX_BYTES", "PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline"]
 
 T = TypeVar("T")
 
 PATIENCE_S = 30.0
 """For how long another try of a call may begin."""
+
+MAX_BYTES = 64 * 2**20
+"""No answer but a file is larger."""
 
 _LONGEST_PAUSE_S = 30.0
 _WAITS_S = (0.5, 1.0, 2.0)
@@ -90,13 +93,20 @@ def hub_api() -> "HfApi":
     return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
 
 
-def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
+def ask(
+    what: str,
+    call: Callable[[], T],
+    *,
+    patience_s: float = PATIENCE_S,
+    max_bytes: int | None = MAX_BYTES,
+) -> T:
     """Call the client; try again for a while where the Hub is busy, silent or cut off.
 
     Args:
         what: What is asked for, for messages: ``someone/drusen@v1.0.0``.
         call: Calls the client; may be called several times.
         patience_s: For how long another try may begin.
+        max_bytes: No answer may be larger; None: any may.
 
     Raises:
         NotFoundError: There is no such repository, revision or file.
@@ -109,7 +119,7 @@ def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> 
     until = time.monotonic() + patience_s
     _look_up(what, until)
     for wait_s in (*_WAITS_S, None):
-        watch = Watch(until)
+        watch = Watch(until, max_bytes)
         try:
             with watched(watch):
                 return call()

@@ -30,9 +30,6 @@ _CONNECT_S, _READ_S, _WRITE_S = 5.0, 10.0, 60.0
 _LEAST_BYTES_S = 1000
 """An answer that comes more slowly, after the deadline, is given up."""
 
-_MOST_BYTES = 2**26
-"""No answer but a file is larger."""
-
 _LOCK = Lock()
 
 
@@ -56,11 +53,13 @@ class Watch:
 
     Attributes:
         until: No request begins later, on the monotonic clock.
+        most_bytes: No answer may be larger; None: any may.
         heads: What the client has asked for already.
         is_refused: Whether no connection could be made.
     """
 
     until: float
+    most_bytes: int | None
     heads: set[str] = field(default_factory=set)
     is_refused: bool = False
 
@@ -159,23 +158,16 @@ def _on_response(response: Any) -> None:  # noqa: ANN401 - the client's own http
         said = response.headers.get("Retry-After", "").strip()
         answer = f"{response.status_code} {response.reason_phrase}"
         raise Busy(answer, float(said) if said.isdecimal() else None)
-    is_file = "/resolve/" in response.request.url.path or bool(response.history)
-    response.stream = _Timely(response.stream, watch.until, None if is_file else _MOST_BYTES)
+    response.stream = _Bounded(response.stream, watch)
 
 
-class _Timely(httpx.SyncByteStream):
-    """The body of an answer, as long as it keeps coming.
+class _Bounded(httpx.SyncByteStream):
+    """The body of an answer, as long as it keeps coming and does not grow too large."""
 
-    Args:
-        stream: The body.
-        until: Later it must have come at a least speed.
-        most: So many bytes of it are taken.
-    """
-
-    def __init__(self, stream: Any, until: float, most: int | None) -> None:  # noqa: ANN401
+    def __init__(self, stream: Any, watch: Watch) -> None:  # noqa: ANN401 - the client's own httpx
         self._stream = stream
-        self._until = until
-        self._most = most
+        self._until = watch.until
+        self._most = watch.most_bytes
 
     def __iter__(self) -> Iterator[bytes]:
         """Give the body piece by piece."""

@@ -77,7 +77,7 @@ def _download(
 
     def get(name: str) -> None:
         try:
-            path = reading.download(repo, revision=commit, filename=name)
+            path = reading.download(repo, revision=commit, filename=name, max_bytes=MAX_FILE_BYTES)
         except NotFoundError:
             if name not in optional:
                 raise
@@ -134,6 +134,8 @@ def _again(repo: str, commit: str, name: str) -> Path | None:
     if is_offline():
         return None
     try:
-        return reading.download(repo, revision=commit, filename=name, force=True)
+        return reading.download(
+            repo, revision=commit, filename=name, force=True, max_bytes=MAX_FILE_BYTES
+        )
     except NetworkError:
         return None
