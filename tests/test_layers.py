@@ -13,6 +13,7 @@ import retq_hub
 PACKAGE = Path(retq_hub.__file__).parent
 
 LINES: list[set[str]] = [
+    {"text"},
     {
         "boundary",
         "channels",
@@ -31,7 +32,6 @@ LINES: list[set[str]] = [
         "resampling",
         "retq_hub",
         "summary",
-        "text",
         "threads",
         "views",
     },

@@ -6,6 +6,7 @@ next time ends the client's own tries, which know none.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from typing import Any
 
 from huggingface_hub import get_session
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the one it uses
+
+from retq_hub.text import printable
 
 __all__ = ["REFUSALS", "STUMBLES", "Busy", "Watch", "watched"]
 
@@ -30,6 +33,7 @@ _CONNECT_S, _READ_S, _WRITE_S = 5.0, 10.0, 60.0
 _LEAST_BYTES_S = 1000
 """An answer that comes more slowly, after the deadline, is given up."""
 
+_NAME = re.compile(r"(?!\.)[\w.:+=-]+", re.ASCII)
 _LOCK = Lock()
 
 
@@ -158,7 +162,26 @@ def _on_response(response: Any) -> None:  # noqa: ANN401 - the client's own http
         said = response.headers.get("Retry-After", "").strip()
         answer = f"{response.status_code} {response.reason_phrase}"
         raise Busy(answer, float(said) if said.isdecimal() else None)
+    if response.request.method == "HEAD" and not _leads_on(response):
+        _check_names(response.headers)
     response.stream = _Bounded(response.stream, watch)
+
+
+def _leads_on(response: Any) -> bool:  # noqa: ANN401 - the client's own httpx
+    """Whether the client will ask the same host once more, and take nothing from this answer."""
+    url = response.request.url
+    return bool(response.has_redirect_location) and (
+        url.join(response.headers["Location"]).netloc == url.netloc
+    )
+
+
+def _check_names(headers: Any) -> None:  # noqa: ANN401 - the client's own httpx
+    """Refuse digests and commits that are paths: the client names files of its cache by them."""
+    digest = "X-Linked-Etag" if headers.get("X-Linked-Etag") else "ETag"
+    for name in (digest, "X-Repo-Commit"):
+        said = headers.get(name, "").removeprefix("W/").strip('"')
+        if said and not _NAME.fullmatch(said):
+            raise ValueError(f"{name} {printable(said, most=80)!r} is no digest")
 
 
 class _Bounded(httpx.SyncByteStream):

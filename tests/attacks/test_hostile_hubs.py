@@ -1,9 +1,11 @@
 """A Hub that lies: commits that lead elsewhere, answers without end."""
 
 import json
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
-from servers import FileServer
+from servers import FileServer, Loopback, running
 
 from retq_hub import remote
 from retq_hub.errors import IntegrityError, NetworkError, RetqError
@@ -59,6 +61,51 @@ def test_a_message_with_thousands_of_versions_names_the_newest(liar: FileServer)
         remote.resolve("eyes/green", "9.0.0")
     assert len(str(caught.value)) < 300
     assert str(caught.value).endswith("1.2998.0, 1.2999.0")
+
+
+class _Climber(BaseHTTPRequestHandler):
+    """Gives its file a digest that is a path: under that name the client would put it."""
+
+    server: "Climbing"
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        for name, value in self.server.said.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(b"evil")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Climbing(Loopback):
+    """A Hub whose answers lead out of the cache.
+
+    Attributes:
+        said: The headers of every answer.
+    """
+
+    def __init__(self, **said: str) -> None:
+        super().__init__(_Climber)
+        right = {"ETag": f'"{"0" * 40}"', "X-Repo-Commit": "0" * 40}
+        self.said = right | {name.replace("_", "-"): value for name, value in said.items()}
+
+
+@pytest.mark.parametrize("header", ["ETag", "X_Linked_Etag", "X_Repo_Commit"])
+@pytest.mark.parametrize("path", ['"../../../../evil"', "..", "/tmp/evil"])
+def test_a_digest_that_is_a_path_leads_nowhere(
+    liar: FileServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, header: str, path: str
+) -> None:
+    with running(Climbing(**{header: path})) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.root)
+        with pytest.raises(NetworkError, match=f"{header.replace('_', '-')} .* is no digest"):
+            reading.download("eyes/green", revision="main", filename="retq.json")
+    assert [one for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".lock"] == []
 
 
 def test_the_cache_forgets_what_is_no_commit(tmp_path, monkeypatch) -> None:
