@@ -24,6 +24,7 @@ from retq_hub.errors import (
 from retq_hub.inspection import (
     GOLDEN,
     MANIFEST,
+    MAX_FILE_BYTES,
     QUERY,
     golden_findings,
     sense_findings,
@@ -43,6 +44,7 @@ __all__ = [
     "CARD",
     "GOLDEN",
     "MANIFEST",
+    "MAX_FILE_BYTES",
     "PICTURE",
     "QUERY",
     "Artifact",
@@ -59,8 +61,6 @@ __all__ = [
 CARD = "README.md"
 
 _FILES = (MANIFEST, QUERY, GOLDEN, CARD)
-
-_MAX_TENSOR_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,7 +327,7 @@ def _tensors(folder: Path, name: str, manifest: QueryManifest) -> "Mapping[str, 
 
     path = folder / name
     try:
-        if path.stat().st_size > _MAX_TENSOR_BYTES:
+        if path.stat().st_size > MAX_FILE_BYTES:
             raise IntegrityError(
                 f"{path} is larger than 256 MiB, a query is not", hint="get the artifact again"
             )

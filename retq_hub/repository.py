@@ -59,6 +59,11 @@ class Repository:
     notes: tuple[str, ...] = ()
 
     @property
+    def kept(self) -> list[str]:
+        """The versions that are not withdrawn, the oldest first."""
+        return [one for one in self.versions if one not in self.yanked]
+
+    @property
     def said(self) -> str:
         """The versions for a message: the newest of many."""
         known = [*self.versions]
@@ -193,7 +198,7 @@ def _yanked(path: Path | None) -> dict[str, str]:
 def _newest(repository: Repository) -> str | None:
     if not repository.versions:
         return None
-    kept = [one for one in repository.versions if one not in repository.yanked]
+    kept = repository.kept
     if not kept:
         raise NotFoundError(
             f"all versions of {repository.repo} are yanked", hint="pin one with @version"

@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from retq_hub.digest import bytes_digest
-from retq_hub.errors import IntegrityError
+from retq_hub.errors import IntegrityError, StorageError
 from retq_hub.hub.client import (
     PATIENCE_S,
     ask,
@@ -251,14 +252,11 @@ def cached_refs(repo: str) -> dict[str, str]:
 
 
 def remember(repo: str, name: str, commit: str) -> None:
-    """Note in the cache, as the client does, which commit a tag stands for.
-
-    Raises:
-        StorageError: The cache cannot be written.
-    """
+    """Note in the cache, if it can be written, which commit a tag stands for, as the client does."""
     path = _repo_folder(repo) / "refs" / name
-    if not (path.is_file() and path.read_bytes() == commit.encode()):
-        write_text(path, commit)
+    with suppress(StorageError):
+        if not (path.is_file() and path.read_bytes() == commit.encode()):
+            write_text(path, commit)
 
 
 def _repo_folder(repo: str) -> Path:

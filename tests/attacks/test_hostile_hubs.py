@@ -9,7 +9,7 @@ from servers import FileServer, Loopback, running
 
 from retq_hub import remote
 from retq_hub.errors import IntegrityError, NetworkError, RetqError
-from retq_hub.hub import reading, snapshots
+from retq_hub.hub import reading
 from retq_hub.hub.client import ask, hub_api
 
 
@@ -37,7 +37,7 @@ def test_a_commit_that_is_none_leads_nowhere(liar: FileServer, commit: str) -> N
         remote.locate("eyes/green", None)
     assert str(caught.value).isprintable()
     with pytest.raises(IntegrityError, match="is no commit of eyes/green"):
-        snapshots.fetch("eyes/green", commit, ["retq.json"])
+        remote.fetch("eyes/green", commit, ["retq.json"])
 
 
 @pytest.mark.parametrize("tag", [f"v{'9' * 5000}.0.0", "v1.0.0-../../x", "v\u0661.0.0"])
