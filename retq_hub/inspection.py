@@ -21,7 +21,6 @@ __all__ = [
     "GOLDEN",
     "GOLDEN_TOLERANCE",
     "MANIFEST",
-    "MAX_FILE_BYTES",
     "MAX_RUNS",
     "MAX_SIDE_PX",
     "QUERY",
@@ -34,9 +33,6 @@ __all__ = [
 MANIFEST = "retq.json"
 QUERY = "query.safetensors"
 GOLDEN = "golden.safetensors"
-
-MAX_FILE_BYTES = 256 * 2**20
-"""No file of a query is larger."""
 
 MAX_SIDE_PX = 4096
 """Largest square that a pass may resize an image to."""

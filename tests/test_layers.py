@@ -50,6 +50,7 @@ LINES: list[set[str]] = [
         "web",
     },
     {
+        "arrays",
         "curve",
         "difference",
         "heads",

@@ -252,7 +252,7 @@ def cached_refs(repo: str) -> dict[str, str]:
 
 
 def remember(repo: str, name: str, commit: str) -> None:
-    """Note in the cache, if it can be written, which commit a tag stands for, as the client does."""
+    """Note in the cache, where it can be written, which commit a tag stands for."""
     path = _repo_folder(repo) / "refs" / name
     with suppress(StorageError):
         if not (path.is_file() and path.read_bytes() == commit.encode()):

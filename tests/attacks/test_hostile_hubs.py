@@ -96,6 +96,27 @@ class Climbing(Loopback):
         self.said = right | {name.replace("_", "-"): value for name, value in said.items()}
 
 
+class _Witness(_Climber):
+    """Keeps the headers of what it is asked."""
+
+    def do_GET(self) -> None:
+        self.server.said["seen"] = str(self.headers)
+        super().do_GET()
+
+
+def test_a_login_does_not_follow_to_another_host(
+    liar: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with running(Climbing()) as other:
+        other.RequestHandlerClass = _Witness
+        liar.redirects["/api/models/eyes/green/refs"] = f"{other.root}/refs"
+        with pytest.raises(NetworkError):
+            reading.refs("eyes/green")
+        assert "retq" in other.said["seen"]
+        assert "hf_secret" not in other.said["seen"]
+
+
 @pytest.mark.parametrize("header", ["ETag", "X_Linked_Etag", "X_Repo_Commit"])
 @pytest.mark.parametrize("path", ['"../../../../evil"', "..", "/tmp/evil"])
 def test_a_digest_that_is_a_path_leads_nowhere(
