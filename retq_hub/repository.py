@@ -5,6 +5,7 @@ Without a network, versions and commits that lie in the client's cache are found
 """
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -149,27 +150,36 @@ def _asked(repo: str) -> Repository:
 def _cached(repo: str, reason: str) -> Repository:
     """Tell from the client's cache what it holds of a repository."""
     refs = reading.cached_refs(repo)
-    versions = _versions(refs)
-    for commit in reading.cached_commits(repo):
-        folder = reading.snapshot_folder(repo, commit)
-        if all((folder / name).is_file() for name in REQUIRED_FILES):
-            with suppress(BadInputError):  # whoever asks for this commit is told
-                versions.setdefault(artifact.read_manifest(folder).version, commit)
-    if not versions and not refs and not reading.cached_commits(repo):
+    commits = reading.cached_commits(repo)
+    if not refs and not commits:
         raise Unreachable(
             f"{repo} is not in the local cache, and {reason}",
             hint="pull it while there is a network",
         )
-    yanks = [reading.snapshot_folder(repo, one) / YANKED for one in reading.cached_commits(repo)]
+    claimed = _claimed(repo, commits)
+    versions = _versions(refs) or _in_order(claimed)
+    tags = {f"{v}{version}": commit for version, commit in claimed.items() for v in ("", "v")}
+    yanks = [reading.snapshot_folder(repo, one) / YANKED for one in commits]
     known = sorted((one for one in yanks if one.is_file()), key=lambda one: one.lstat().st_mtime)
     return Repository(
         repo=repo,
         main=refs.get("main"),
-        versions=_in_order(versions),
-        refs=refs,
+        versions=versions,
+        refs={**tags, **refs},
         yanked=_yanked(known[-1] if known else None),
         notes=(f"{repo}: taken from the local cache, for {reason}",),
     )
+
+
+def _claimed(repo: str, commits: Sequence[str]) -> dict[str, str]:
+    """Give the versions that cached manifests name; whether they were published nobody can say."""
+    found: dict[str, str] = {}
+    for commit in commits:
+        folder = reading.snapshot_folder(repo, commit)
+        if all((folder / name).is_file() for name in REQUIRED_FILES):
+            with suppress(BadInputError):  # whoever asks for this commit is told
+                found.setdefault(artifact.read_manifest(folder).version, commit)
+    return found
 
 
 def _versions(tags: dict[str, str]) -> dict[str, str]:

@@ -211,6 +211,18 @@ def test_without_a_network_the_cache_serves_and_that_is_said(
         remote.locate("alice/never-seen", None)
 
 
+def test_what_was_only_proposed_is_no_version_without_a_network(
+    login, mine, new_repo, monkeypatch: pytest.MonkeyPatch
+):
+    push(mine("1.0.0"), new_repo)
+    remote.locate(new_repo, "1.0.0")
+    proposed = push(mine("1.1.0"), new_repo, pr=True)
+    remote.locate(new_repo, "refs/pr/1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert remote.locate(new_repo, None).version == "1.0.0"
+    assert remote.locate(new_repo, "1.1.0").commit == proposed.commit
+
+
 def test_what_is_broken_in_the_cache_hides_nothing_else_of_it(
     versions, repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
