@@ -5,16 +5,16 @@ byte by byte.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retq_hub import schema
+from retq_hub import arrays, schema
+from retq_hub.arrays import MAX_FILE_BYTES
 from retq_hub.digest import bytes_digest
 from retq_hub.errors import (
-    DigestMismatch,
     Finding,
     IntegrityError,
     ManifestError,
@@ -43,6 +43,7 @@ __all__ = [
     "CARD",
     "GOLDEN",
     "MANIFEST",
+    "MAX_FILE_BYTES",
     "PICTURE",
     "QUERY",
     "Artifact",
@@ -59,8 +60,6 @@ __all__ = [
 CARD = "README.md"
 
 _FILES = (MANIFEST, QUERY, GOLDEN, CARD)
-
-_MAX_TENSOR_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +139,8 @@ def read(folder: Path) -> Artifact:
         IntegrityError: The tensors do not fit the manifest, or the golden test fails.
     """
     manifest = read_manifest(folder)
-    query = _tensors(folder, QUERY, manifest)
-    golden = _tensors(folder, GOLDEN, manifest)
+    query = arrays.read(folder / QUERY, manifest.files[QUERY])
+    golden = arrays.read(folder / GOLDEN, manifest.files[GOLDEN])
     if found := [*shape_findings(manifest, query, golden), *sense_findings(manifest)]:
         raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
     if found := list(golden_findings(query["query"], query["bias"], golden)):
@@ -176,7 +175,7 @@ def findings(folder: Path) -> list[Finding]:
     tensors = {}
     for name in (QUERY, GOLDEN):
         try:
-            tensors[name] = _tensors(folder, name, manifest)
+            tensors[name] = arrays.read(folder / name, manifest.files[name])
         except IntegrityError as error:
             found.append(Finding(where=name, what=error.found))
     if len(tensors) == 2:
@@ -219,8 +218,8 @@ def write(
         StorageError: The place cannot be written.
     """
     blobs = {
-        QUERY: _blob(query=vector, bias=bias),
-        GOLDEN: _blob(positions=golden.positions, tokens=golden.tokens, logits=golden.logits),
+        QUERY: arrays.blob(query=vector, bias=bias),
+        GOLDEN: arrays.blob(positions=golden.positions, tokens=golden.tokens, logits=golden.logits),
     }
     manifest = replace(
         manifest,
@@ -313,56 +312,3 @@ def _replacing(folder: Path) -> Iterator[Path]:
             elif path.name not in _FILES:
                 shutil.copy2(path, temporary / path.name)
         yield temporary
-
-
-def _blob(**tensors: "NDArray[Any]") -> bytes:
-    """Give a safetensors file; safetensors writes a strided array as it lies, so lay it out."""
-    import numpy as np
-    from safetensors.numpy import save
-
-    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-
-
-def _tensors(folder: Path, name: str, manifest: QueryManifest) -> "Mapping[str, NDArray[Any]]":
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    path = folder / name
-    try:
-        if path.stat().st_size > _MAX_TENSOR_BYTES:
-            raise IntegrityError(
-                f"{path} is larger than 256 MiB, a query is not", hint="get the artifact again"
-            )
-        blob = path.read_bytes()
-    except FileNotFoundError as error:
-        raise IntegrityError(f"{path} is missing", hint="get the artifact again") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise IntegrityError(
-            f"{path} cannot be read ({reason})", hint="get the artifact again"
-        ) from error
-    digest = bytes_digest(blob)
-    if digest != manifest.files[name].sha256:
-        raise DigestMismatch(
-            str(path),
-            expected=manifest.files[name].sha256,
-            actual=digest,
-            hint="get the artifact again",
-        )
-    if len(blob) != manifest.files[name].size:
-        raise IntegrityError(
-            f"{path} has a size of {len(blob)} bytes, its manifest says "
-            f"{manifest.files[name].size}",
-            hint="get the artifact again",
-        )
-    try:
-        return load(blob)
-    except KeyError as error:
-        raise IntegrityError(
-            f"{path} is no safetensors file of a query: it has tensors of type {error}",
-            hint="get the artifact again",
-        ) from error
-    except (SafetensorError, ValueError) as error:
-        raise IntegrityError(
-            f"{path} is no safetensors file: {error}", hint="get the artifact again"
-        ) from error

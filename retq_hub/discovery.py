@@ -5,22 +5,16 @@ authors claim.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Thread
-from typing import TYPE_CHECKING
 
 from retq_hub import stock
-from retq_hub.errors import NetworkError, RetqError
+from retq_hub.errors import NetworkError
 from retq_hub.progress import Progress, tell
 from retq_hub.record import Near
 from retq_hub.soundness import is_repo, plain
 from retq_hub.spec import BackboneSpec
 from retq_hub.stock import Entry
 from retq_hub.wish import Wish, fits
-
-if TYPE_CHECKING:
-    from retq_hub.listing import Listing
 
 __all__ = ["Hit", "hits", "search"]
 
@@ -97,11 +91,10 @@ def search(
         NotFoundError: A folder that is named as a registry has no index.
         ManifestError: Its index is broken.
     """
-    asked = _ask(wish) if on_hub else None
     found = hits(stock.search(wish, progress=progress), spec)
-    if asked and (limit is None or len(found) < limit):
+    if on_hub and (limit is None or len(found) < limit):
         listed = {one.repo for one in found if one.repo}
-        others = _listed(asked, wish, spec, progress)
+        others = _listed(wish, spec, progress)
         found += [one for one in others if one.repo not in listed]
     return found[:limit]
 
@@ -120,39 +113,18 @@ def _of_entry(entry: Entry, spec: BackboneSpec) -> Hit:
     )
 
 
-def _ask(wish: Wish) -> "Future[list[Listing]]":
-    """Ask the Hub, in a thread that nobody has to wait for: looking up a host knows no time-out."""
-    asked: Future[list[Listing]] = Future()
+def _listed(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[Hit]:
+    from retq_hub import listing
 
-    def answer() -> None:
-        from retq_hub import listing
-
-        try:
-            found = listing.search(
-                wish.words,
-                weights_digest=wish.backbone.weights_digest if wish.backbone else None,
-                dataset=wish.dataset,
-                licence=wish.licence,
-                limit=_LISTED,
-                patience_s=_PATIENCE_S,
-            )
-        except RetqError as error:
-            asked.set_exception(error)
-        else:
-            asked.set_result(found)
-
-    Thread(target=answer, daemon=True).start()
-    return asked
-
-
-def _listed(
-    asked: "Future[list[Listing]]", wish: Wish, spec: BackboneSpec, progress: Progress | None
-) -> list[Hit]:
     try:
-        found = asked.result(timeout=_PATIENCE_S)
-    except TimeoutError:
-        tell(progress, f"the Hub did not answer within {_PATIENCE_S:.0f} s")
-        return []
+        found = listing.search(
+            wish.words,
+            weights_digest=wish.backbone.weights_digest if wish.backbone else None,
+            dataset=wish.dataset,
+            licence=wish.licence,
+            limit=_LISTED,
+            patience_s=_PATIENCE_S,
+        )
     except NetworkError as error:
         tell(progress, f"the Hub was not asked: {error.found}")
         return []

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from retq_hub.hub import reading
-from retq_hub.hub.client import PATIENCE_S, printable
+from retq_hub.hub.client import PATIENCE_S
 from retq_hub.hub.reading import Described
+from retq_hub.text import printable
 
 __all__ = ["Listing", "search"]
 

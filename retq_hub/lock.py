@@ -34,7 +34,6 @@ FILE = "retq.lock"
 _SPEC = "retq-lock/1"
 _FILES = (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN)
 _MAX_BYTES = 2**20
-_MAX_FILE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +223,7 @@ def verify_file(folder: Path, name: str, query: PinnedQuery) -> None:
     hint = f"restore {query.name} {query.version}, or lock what is there now with `retq lock`"
     try:
         size = path.stat().st_size
-        actual = file_digest(path) if size <= _MAX_FILE_BYTES else "(too large to be one)"
+        actual = file_digest(path) if size <= artifact.MAX_FILE_BYTES else "(too large to be one)"
     except OSError as error:
         reason = error.strerror or str(error)
         raise IntegrityError(f"{path} cannot be read ({reason})", hint=hint) from error

@@ -12,7 +12,7 @@ __all__ = ["Name", "folded", "is_path", "order", "parse", "version_of"]
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9]|[-.](?=[a-z0-9])){0,95}")
 _REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _PIN = re.compile(r"[\w.-]+(?:/[\w.-]+)*", re.ASCII)
-_VERSION = re.compile(r"v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)", re.ASCII)
+_VERSION = re.compile(r"v?(\d{1,9}\.\d{1,9}\.\d{1,9}(?:-[0-9A-Za-z.-]{1,64})?)", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)

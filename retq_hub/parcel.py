@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import artifact, assembly, cardfile, composition, lock, registry
+from retq_hub import artifact, assembly, cardfile, composition, lock, registry, remote
 from retq_hub.difference import differences as query_differences
 from retq_hub.errors import CheckFailed, Finding, UsageError
-from retq_hub.hub import snapshots
 from retq_hub.lock import Lock
 from retq_hub.manifest import QueryManifest
 from retq_hub.repository import OPTIONAL_FILES, REQUIRED_FILES
@@ -85,7 +84,7 @@ def at(repo: str, commit: str, key: str) -> Content:
         commit: All 40 digits.
         key: ``retq.json`` or ``retq.lock``.
     """
-    folder = snapshots.fetch(repo, commit, [key])
+    folder = remote.fetch(repo, commit, [key])
     return lock.read(folder / key) if key == lock.FILE else artifact.read_manifest(folder)
 
 
@@ -137,6 +136,6 @@ def _odd(folder: Path, names: Sequence[str]) -> list[Finding]:
         path = folder / name
         if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
             found.append(Finding(where=name, what="is a link that leads out of the folder"))
-        elif path.is_file() and path.stat().st_size > snapshots.MAX_FILE_BYTES:
+        elif path.is_file() and path.stat().st_size > artifact.MAX_FILE_BYTES:
             found.append(Finding(where=name, what="is larger than 256 MiB"))
     return found

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from retq_hub import artifact, compatibility, names, places, registry, remote
+from retq_hub import artifact, compatibility, names, places, registry, remote, stock
 from retq_hub.errors import BackboneMismatch, IntegrityError, UsageError
 from retq_hub.lock import Lock, Origin, PinnedBackbone, PinnedQuery, pinned
 from retq_hub.manifest import BackboneRef, Fingerprint
 from retq_hub.progress import Progress, tell
+from retq_hub.record import Record
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["pin"]
@@ -77,11 +78,19 @@ def _found(name: str, base: Path, progress: Progress | None) -> tuple[Path, Orig
         return folder, Origin(kind="folder", path=_below(folder, base, name).as_posix())
     parsed = names.parse(name)
     if parsed.kind == "registry":
-        return registry.locate(name, progress=progress), Origin(kind="registry")
+        entry = stock.find(name, progress=progress)
+        return registry.fetched(entry, progress=progress), _origin(entry.record)
     found = remote.locate(parsed.text, parsed.pin)
     for note in found.notes:
         tell(progress, note)
     return found.folder, Origin(kind="hub", repo=found.repo, commit=found.commit)
+
+
+def _origin(record: Record) -> Origin:
+    """Say where an entry's artifact is had: on the Hub that it points to, else in its registry."""
+    if record.repo is None:
+        return Origin(kind="registry")
+    return Origin(kind="hub", repo=record.repo, commit=record.commit)
 
 
 def _below(folder: Path, base: Path, name: str) -> PurePath:

@@ -138,8 +138,7 @@ def yank(repo: str, version: str, *, reason: str, undo: bool = False) -> bool:
     writing.check_login()
     there = look(repo)
     if version not in there.versions:
-        have = ", ".join(there.versions) or "none"
-        raise NotFoundError(f"{repo} has no version {version}", hint=f"it has {have}")
+        raise NotFoundError(f"{repo} has no version {version}", hint=f"it has {there.said}")
     yanked = {key: value for key, value in there.yanked.items() if key != version}
     yanked |= {} if undo else {version: reason}
     if yanked == there.yanked:
@@ -220,7 +219,7 @@ def _published_version(parcel: Parcel, there: Repository | None) -> Content | No
             f"{there.repo} holds something else than a query: {', '.join(odd[:3])}",
             hint="name another one",
         )
-    kept = [one for one in there.versions if one not in there.yanked]
+    kept = there.kept
     if kept and names.order(parcel.version) < names.order(kept[-1]):
         raise UsageError(
             f"{there.repo} is at {kept[-1]} already, {parcel.version} is lower",
@@ -245,9 +244,8 @@ def _newest(parcel: Parcel, there: Repository | None) -> Content | None:
     """Give what the new one is compared with: the newest version, else what is on main."""
     if there is None or there.described is None:
         return None
-    kept = [one for one in there.versions if one not in there.yanked]
-    if kept:
-        return at(there.repo, there.versions[kept[-1]], parcel.key)
+    if there.kept:
+        return at(there.repo, there.versions[there.kept[-1]], parcel.key)
     if parcel.key in there.described.files:
         return at(there.repo, there.described.commit, parcel.key)
     return None

@@ -8,7 +8,7 @@ separated as in PATH. No torch here.
 import difflib
 from pathlib import Path
 
-from retq_hub import artifact, catalogue, index, names, places, remote, schema, site, sources, stock
+from retq_hub import artifact, catalogue, index, names, places, schema, sources, stock
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import (
     DigestMismatch,
@@ -30,6 +30,7 @@ __all__ = [
     "backbone_spec",
     "backbone_specs",
     "copy_folder",
+    "fetched",
     "has_weights",
     "hub_name",
     "is_published",
@@ -60,7 +61,20 @@ def locate(name: str, *, progress: Progress | None = None) -> Path:
         return _from_hub(hub, progress)
     if (folder := places.folder_with(name, artifact.MANIFEST)) is not None:
         return folder
-    entry = stock.find(name, progress=progress)
+    return fetched(stock.find(name, progress=progress), progress=progress)
+
+
+def fetched(entry: stock.Entry, *, progress: Progress | None = None) -> Path:
+    """Give the folder of the artifact that a registry lists, checked; what is elsewhere is fetched.
+
+    Args:
+        entry: What was found in a registry.
+        progress: As for `locate`.
+
+    Raises:
+        IntegrityError: The artifact is not the one that the index promises.
+        NetworkError: The Hub or the registry did not deliver, or refused.
+    """
     record = entry.record
     if record.yanked:
         why = f": {record.yanked}" if isinstance(record.yanked, str) else ""
@@ -85,7 +99,7 @@ def hub_name(name: str) -> names.Name | None:
 def is_published(folder: Path) -> bool:
     """Whether a folder is an artifact that a registry or a Hub gave: such a one never changes."""
     place = folder.resolve()
-    caches = (cache_folder(), cache_dir() / "registries")
+    caches = (cache_folder(), cache_dir() / "registries", cache_dir() / "queries")
     if any(place.is_relative_to(one.resolve()) for one in caches):
         return True
     roots = [one for one in sources.folders() if place.is_relative_to(one.resolve())]
@@ -190,6 +204,8 @@ def weights_folder(spec: BackboneSpec) -> Path:
 
 
 def _from_hub(name: names.Name, progress: Progress | None) -> Path:
+    from retq_hub import remote
+
     try:
         found = remote.locate(name.text, name.pin)
     except NotFoundError as error:
@@ -205,8 +221,12 @@ def _folder(entry: stock.Entry) -> Path:
     """Give the folder of an entry's artifact; what lies elsewhere is fetched into the cache."""
     record = entry.record
     if record.repo is not None and record.commit is not None:
+        from retq_hub import remote
+
         return remote.fetch(record.repo, record.commit)
     if sources.is_url(entry.registry):
+        from retq_hub import site
+
         return site.fetch(entry.registry, record)
     return places.path_of(entry.registry) / str(record.path)
 

@@ -4,12 +4,11 @@ No torch here, and no request where the client's cache has what a commit holds.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from retq_hub import artifact
-from retq_hub.errors import IntegrityError, StorageError
+from retq_hub.errors import IntegrityError
 from retq_hub.hub import reading, snapshots
 from retq_hub.hub.reading import Described
 from retq_hub.listing import Listing, search
@@ -104,8 +103,7 @@ def locate(repo: str, pin: str | None) -> Located:
             f"tag v{found.version} of {repo} holds version {version}", hint="tell its authors"
         )
     if found.version:
-        with suppress(StorageError):
-            reading.remember(repo, f"v{version}", found.commit)
+        reading.remember(repo, f"v{version}", found.commit)
     return Located(
         folder=folder,
         repo=repo,
@@ -125,4 +123,5 @@ def _fetch(
         REQUIRED_FILES if files is None else files,
         optional=OPTIONAL_FILES if files is None else (),
         described=described,
+        max_bytes=artifact.MAX_FILE_BYTES,
     )

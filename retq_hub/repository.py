@@ -5,14 +5,17 @@ Without a network, versions and commits that lie in the client's cache are found
 """
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retq_hub import artifact, names, schema
-from retq_hub.errors import IntegrityError, NotFoundError, Unreachable, UsageError
+from retq_hub.errors import BadInputError, IntegrityError, NotFoundError, Unreachable, UsageError
 from retq_hub.hub import reading
-from retq_hub.hub.client import endpoint, is_offline, printable
+from retq_hub.hub.client import endpoint, is_offline
+from retq_hub.text import printable
 
 __all__ = [
     "OPTIONAL_FILES",
@@ -29,6 +32,7 @@ OPTIONAL_FILES = ("overlay.jpg", "CHANGELOG.md")
 YANKED = "yanked.json"
 
 _MAX_YANKED_BYTES = 2**20
+_SAID = 10
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PREFIX = re.compile(r"[0-9a-f]{7,40}")
 _PULL = re.compile(r"refs/pr/\d+")
@@ -54,6 +58,18 @@ class Repository:
     yanked: dict[str, str]
     described: reading.Described | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> list[str]:
+        """The versions that are not withdrawn, the oldest first."""
+        return [one for one in self.versions if one not in self.yanked]
+
+    @property
+    def said(self) -> str:
+        """The versions for a message: the newest of many."""
+        known = [*self.versions]
+        older = "..., " if len(known) > _SAID else ""
+        return older + ", ".join(known[-_SAID:]) if known else "no versions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +119,8 @@ def choose(repository: Repository, pin: str | None) -> Resolved:
     else:
         commit = repository.main
     if commit is None:
-        have = ", ".join(repository.versions) or "no versions"
         raise NotFoundError(
-            f"{repository.repo} has no {pin or 'main branch'}", hint=f"it has {have}"
+            f"{repository.repo} has no {pin or 'main branch'}", hint=f"it has {repository.said}"
         )
     return _resolved(repository, commit, pin)
 
@@ -119,7 +134,9 @@ def _asked(repo: str) -> Repository:
     if stated := described.files.get(YANKED):
         if stated.size > _MAX_YANKED_BYTES:
             raise IntegrityError(f"{YANKED} of {repo} has {stated.size} bytes, far too many")
-        path = reading.download(repo, revision=described.commit, filename=YANKED)
+        path = reading.download(
+            repo, revision=described.commit, filename=YANKED, max_bytes=_MAX_YANKED_BYTES
+        )
     return Repository(
         repo=repo,
         main=described.commit,
@@ -133,26 +150,36 @@ def _asked(repo: str) -> Repository:
 def _cached(repo: str, reason: str) -> Repository:
     """Tell from the client's cache what it holds of a repository."""
     refs = reading.cached_refs(repo)
-    versions = _versions(refs)
-    for commit in reading.cached_commits(repo):
-        folder = reading.snapshot_folder(repo, commit)
-        if all((folder / name).is_file() for name in REQUIRED_FILES):
-            versions.setdefault(artifact.read_manifest(folder).version, commit)
-    if not versions and not refs and not reading.cached_commits(repo):
+    commits = reading.cached_commits(repo)
+    if not refs and not commits:
         raise Unreachable(
             f"{repo} is not in the local cache, and {reason}",
             hint="pull it while there is a network",
         )
-    yanks = [reading.snapshot_folder(repo, one) / YANKED for one in reading.cached_commits(repo)]
+    claimed = _claimed(repo, commits)
+    versions = _versions(refs) or _in_order(claimed)
+    tags = {f"{v}{version}": commit for version, commit in claimed.items() for v in ("", "v")}
+    yanks = [reading.snapshot_folder(repo, one) / YANKED for one in commits]
     known = sorted((one for one in yanks if one.is_file()), key=lambda one: one.lstat().st_mtime)
     return Repository(
         repo=repo,
         main=refs.get("main"),
-        versions=_in_order(versions),
-        refs=refs,
+        versions=versions,
+        refs={**tags, **refs},
         yanked=_yanked(known[-1] if known else None),
         notes=(f"{repo}: taken from the local cache, for {reason}",),
     )
+
+
+def _claimed(repo: str, commits: Sequence[str]) -> dict[str, str]:
+    """Give the versions that cached manifests name; whether they were published nobody can say."""
+    found: dict[str, str] = {}
+    for commit in commits:
+        folder = reading.snapshot_folder(repo, commit)
+        if all((folder / name).is_file() for name in REQUIRED_FILES):
+            with suppress(BadInputError):  # whoever asks for this commit is told
+                found.setdefault(artifact.read_manifest(folder).version, commit)
+    return found
 
 
 def _versions(tags: dict[str, str]) -> dict[str, str]:
@@ -175,13 +202,13 @@ def _yanked(path: Path | None) -> dict[str, str]:
     document = schema.read_json(path)
     if not isinstance(document, dict):
         raise IntegrityError(f"{path} must say for each yanked version why")
-    return {str(version): printable(str(reason)) for version, reason in document.items()}
+    return {printable(str(version)): printable(str(reason)) for version, reason in document.items()}
 
 
 def _newest(repository: Repository) -> str | None:
     if not repository.versions:
         return None
-    kept = [one for one in repository.versions if one not in repository.yanked]
+    kept = repository.kept
     if not kept:
         raise NotFoundError(
             f"all versions of {repository.repo} are yanked", hint="pin one with @version"

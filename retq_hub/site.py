@@ -34,8 +34,8 @@ FRESH_S = 5.0
 
 _MAX_BYTES = {
     artifact.MANIFEST: 64 * 2**20,
-    artifact.QUERY: 256 * 2**20,
-    artifact.GOLDEN: 256 * 2**20,
+    artifact.QUERY: artifact.MAX_FILE_BYTES,
+    artifact.GOLDEN: artifact.MAX_FILE_BYTES,
     artifact.CARD: 2**20,
 }
 

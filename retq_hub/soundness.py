@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from retq_hub import names
 from retq_hub.errors import Finding
 from retq_hub.record import Record
+from retq_hub.text import printable
 
 __all__ = ["MAX_TEXT", "is_repo", "is_sound", "plain", "together"]
 
@@ -42,8 +43,7 @@ def is_repo(repo: str) -> bool:
 
 def plain(text: str) -> str:
     """Give a text as a record may hold it: not empty, short, without control characters."""
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text) or "?"
-    return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 3] + "..."
+    return printable(text, most=MAX_TEXT) or "?"
 
 
 def together(records: Iterable[Record]) -> Iterator[Finding]:

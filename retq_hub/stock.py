@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from retq_hub import artifact, catalogue, names, places, site, sources
+from retq_hub import artifact, catalogue, names, places, sources
 from retq_hub.catalogue import Catalogue
 from retq_hub.errors import NetworkError, NotFoundError, Unreachable, UsageError
 from retq_hub.index import FILE
@@ -203,6 +203,8 @@ def _merged(found: Iterable[tuple[str, list[Record]]]) -> list[Entry]:
 def _index(place: str, progress: Progress | None) -> Catalogue:
     if not sources.is_url(place):
         return _read(places.path_of(place) / FILE)
+    from retq_hub import site
+
     kept = site.copy(place)
     if kept.note:
         tell(progress, f"registry {place}: {kept.note}")

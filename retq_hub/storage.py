@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,9 @@ __all__ = [
     "write_text",
 ]
 
+
+_LEFT_S = 24 * 60 * 60.0
+"""A temporary folder in which nothing has changed for so long was left by a killed run."""
 
 _TRIES = 5
 """So often another process may put a folder in our way while we put ours in place."""
@@ -122,6 +126,16 @@ def _restore(path: Path) -> None:
     for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old")):
         if not path.exists() and (old / "old").is_dir():
             (old / "old").rename(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if left.suffix in (".old", ".part") and _is_left(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether nobody can be at work in a folder any more."""
+    with suppress(OSError):
+        return folder.is_dir() and time.time() - folder.stat().st_mtime > _LEFT_S
+    return False
 
 
 def json_text(document: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -16,6 +16,7 @@ from retq_hub.errors import (
     DigestMismatch,
     NotFoundError,
     RetqError,
+    storage_errors,
 )
 from retq_hub.hub import reading
 from retq_hub.lock import Lock, PinnedBackbone, PinnedQuery, verify, verify_file
@@ -253,14 +254,20 @@ def _in_registry(query: PinnedQuery, progress: Progress | None) -> Member:
 
 def _kept(member: Member) -> Member:
     """Put a copy of a registry's query into the cache, so that the lock needs no registry."""
+    from filelock import FileLock
+
     query = member.query
     copy = registry.copy_folder(query.name, query.version, query.digest)
     if member.folder == copy:
         return member
-    state: State = "fetched again" if copy.exists() else "fetched"
-    shutil.rmtree(copy, ignore_errors=True)
-    artifact.copy(member.folder, copy)
-    return Member(query=query, folder=copy, found=verify(copy, query), state=state)
+    with storage_errors(copy):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(copy.parent / ".lock"):
+        state: State = "fetched again" if copy.exists() else "fetched"
+        if not _intact(copy, query):
+            shutil.rmtree(copy, ignore_errors=True)
+            artifact.copy(member.folder, copy)
+        return Member(query=query, folder=copy, found=verify(copy, query), state=state)
 
 
 def _intact(folder: Path, query: PinnedQuery) -> artifact.Artifact | None:

@@ -1,3 +1,4 @@
+import json
 import os
 import pty
 import subprocess
@@ -5,11 +6,11 @@ import sys
 
 import pytest
 
-from retq_hub.cli.console import BarProgress
+from retq_hub.cli.console import BarProgress, print_facts, print_json, print_table, say
 
 SCRIPT = """
 import time
-from retq_hub.cli.console import BarProgress
+from retq_hub.cli.console import BarProgress, print_facts, print_json, print_table, say
 progress = BarProgress()
 for number in progress.steps(range(6), what="training", total=6):
     time.sleep(0.3)
@@ -47,3 +48,19 @@ def _read(screen: int) -> bytes:
         return os.read(screen, 4096)
     except OSError:
         return b""
+
+
+EVIL = "a\x1b]0;title\x07\x9b31m\u202eb"
+"""Sets a window's title, colours what follows and turns the direction of writing."""
+
+
+def test_nothing_that_is_printed_can_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["name"], [[EVIL]])
+    print_facts([("name", EVIL)])
+    print_json({"name": EVIL, "label": "µm"})
+    say(EVIL)
+    BarProgress().note(EVIL)
+    out, err = capsys.readouterr()
+    assert (out + err).replace("\n", "").isprintable()
+    assert '"label": "\\u00b5m"' in out
+    assert json.loads(out[out.index("{") :])["name"] == EVIL

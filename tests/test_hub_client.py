@@ -1,15 +1,18 @@
 """How the client is asked: deadlines, waits, and one line for whatever goes wrong."""
 
 import errno
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
 
 import pytest
 from servers import FileServer
 
 from retq_hub.errors import NetworkError, NotFoundError, RetqError, StorageError, Unreachable
 from retq_hub.hub import reading
-from retq_hub.hub.client import ask, cache_folder, endpoint, hub_api, is_offline, printable
+from retq_hub.hub.client import ask, cache_folder, endpoint, hub_api, is_offline
 
 
 @pytest.fixture
@@ -18,6 +21,35 @@ def nowhere(files: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServer:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", files.root)
     return files
+
+
+def nobody() -> str:
+    """Give an address of this machine at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """Give the address of a server that sends its answer a byte every tenth of a second."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[")
+                for _ in range(100):
+                    time.sleep(0.1)
+                    try:
+                        connection.sendall(b" ")
+                    except OSError:
+                        return
+
+        thread = Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -84,6 +116,56 @@ def test_the_session_is_left_alone_outside_of_our_calls(nowhere: FileServer):
     assert get_session().get(f"{nowhere.root}/busy").status_code == 503
 
 
+@pytest.mark.parametrize("filename", [None, "retq.json"])
+def test_a_hub_that_refuses_connections_is_soon_given_up(monkeypatch, tmp_path, filename):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", nobody())
+    began = time.monotonic()
+    with pytest.raises(Unreachable):
+        if filename:
+            reading.download("eyes/green", revision="main", filename=filename)
+        else:
+            reading.models(filters=["retq"], limit=1)
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_refused_connection_leaves_the_users_session_as_it_is(monkeypatch):
+    from huggingface_hub import get_session
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", nobody())
+    session = get_session()
+    with pytest.raises(Unreachable, match="refused"):
+        reading.commits("eyes/green")
+    assert get_session() is session
+
+
+def test_an_answer_that_drips_is_given_up(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with dripping() as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="it came too slowly"):
+            reading.models(filters=["retq"], limit=1, patience_s=0.3)
+        assert time.monotonic() - began < 3
+
+
+def test_a_host_that_nobody_finds_is_not_waited_for(monkeypatch):
+    def never(*_: object) -> None:
+        time.sleep(1.5)
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://nowhere.example")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=r"nobody says where nowhere\.example is"):
+        reading.models(filters=["retq"], limit=1, patience_s=0.2)
+    assert time.monotonic() - began < 1
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "line"),
     [
@@ -105,8 +187,3 @@ def test_a_token_that_a_server_repeats_is_not_passed_on(monkeypatch):
     with pytest.raises(NetworkError) as caught:
         ask("eyes", raising(ValueError("who is hf_secret?")))
     assert "hf_secret" not in str(caught.value)
-
-
-def test_what_a_hub_says_cannot_move_the_cursor():
-    assert printable("\x1b[2Jyes\nno\u202e") == " [2Jyes no "
-    assert len(printable("x" * 10_000)) == 500

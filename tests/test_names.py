@@ -75,3 +75,8 @@ def test_versions_are_ordered_as_numbers_and_a_draft_before_its_release():
     ordered = ["0.9.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-rc.2", "1.0.0-rc.10", "1.0.0"]
     ordered += ["1.9.0", "1.10.0"]
     assert sorted(reversed(ordered), key=names.order) == ordered
+
+
+def test_a_number_that_no_version_has_is_none():
+    assert names.version_of(f"v{'9' * 5000}.0.0") is None
+    assert names.version_of(f"v1.0.0-{'9' * 5000}") is None

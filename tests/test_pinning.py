@@ -1,12 +1,13 @@
 """From names to a lock: each kind of member, one backbone, no place of this machine."""
 
+import os
 from pathlib import Path
 
 import pytest
 import tiny as tiny_vit
 from lockers import Listener, code_of, publish, use_hub
 
-from retq_hub import artifact, stock, weights
+from retq_hub import artifact, contribution, stock, syncing, weights
 from retq_hub.backbone import Backbone
 from retq_hub.errors import BackboneMismatch, DigestMismatch, NotFoundError, UsageError
 from retq_hub.lock import Origin
@@ -53,6 +54,22 @@ def test_a_hubs_query_is_pinned_by_its_commit(home, hub, make_query, tmp_path, m
         (one,) = pinned(name).queries
         assert one.origin == Origin(kind="hub", repo="alice/pinned-disc", commit=commit)
         assert one.digest == artifact.read_manifest(folder).digest
+
+
+def test_what_a_registry_lists_of_a_hub_is_pinned_by_its_commit_there(
+    home, hub, make_query, tmp_path, monkeypatch, cache
+):
+    use_hub(monkeypatch, hub, tmp_path / "hf")
+    commit = publish(make_query(tmp_path / "listed", name="listed-disc"), "alice/listed-disc")
+    contribution.add("alice/listed-disc", tmp_path / "contributed")
+    monkeypatch.setenv("RETQ_REGISTRY", os.pathsep.join(
+        [str(tmp_path / "contributed"), os.environ["RETQ_REGISTRY"]]
+    ))  # fmt: skip
+    lock = pinned("listed-disc")
+    assert lock.queries[0].origin == Origin(kind="hub", repo="alice/listed-disc", commit=commit)
+    monkeypatch.delenv("RETQ_REGISTRY")
+    (one,) = syncing.sync_queries(lock, home, progress=Listener())
+    assert (one.name, one.state) == ("listed-disc", "here")
 
 
 def test_the_newest_version_that_is_not_yanked_is_pinned(home):

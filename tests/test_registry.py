@@ -168,6 +168,14 @@ def test_pulling_gives_a_whole_verified_copy(registry_folder, cache):
     assert all((copy / name).read_bytes() == (source / name).read_bytes() for name in FILES)
 
 
+def test_a_pulled_copy_in_the_cache_is_as_published_as_its_original(
+    registry_folder, cache, tmp_path
+):
+    assert registry.is_published(registry.locate("tiny-disc"))
+    assert registry.is_published(registry.pull("tiny-disc"))
+    assert not registry.is_published(registry.pull("tiny-disc", into=tmp_path))
+
+
 def test_pulling_twice_leaves_the_first_copy_in_place(registry_folder, cache):
     copy = registry.pull("tiny-disc")
     before = (copy / artifact.QUERY).stat()

@@ -211,6 +211,39 @@ def test_without_a_network_the_cache_serves_and_that_is_said(
         remote.locate("alice/never-seen", None)
 
 
+def test_what_was_only_proposed_is_no_version_without_a_network(
+    login, mine, new_repo, monkeypatch: pytest.MonkeyPatch
+):
+    push(mine("1.0.0"), new_repo)
+    remote.locate(new_repo, "1.0.0")
+    proposed = push(mine("1.1.0"), new_repo, pr=True)
+    remote.locate(new_repo, "refs/pr/1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert remote.locate(new_repo, None).version == "1.0.0"
+    assert remote.locate(new_repo, "1.1.0").commit == proposed.commit
+
+
+def test_what_is_broken_in_the_cache_hides_nothing_else_of_it(
+    versions, repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folders = {version: remote.locate(repo, version).folder for version in ("1.0.0", "1.2.0")}
+    manifest = folders["1.2.0"] / artifact.MANIFEST
+    manifest.unlink()
+    manifest.write_text("{}")
+    refs = tmp_path / "hf/hub/models--alice--eyes/refs"
+    (refs / "v1.2.0").write_text("")
+    (refs / "v1.3.0").write_bytes(b"\xff")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert remote.locate(repo, None).version == "1.0.0"
+
+
+def test_a_file_that_is_larger_than_it_may_be_is_not_taken(versions, repo, tmp_path: Path):
+    commit = versions["1.0.0"]
+    with pytest.raises(NetworkError, match="larger than 10 bytes"):
+        reading.download(repo, revision=commit, filename=artifact.MANIFEST, max_bytes=10)
+    assert reading.cached(repo, commit, artifact.MANIFEST) is None
+
+
 def test_a_yank_is_remembered_without_a_network(login, mine, new_repo, monkeypatch):
     repo = new_repo
     publish(repo, mine)

@@ -113,7 +113,7 @@ def test_an_old_version_may_be_superseded_by_the_name_itself():
 
 
 def test_texts_are_made_plain():
-    assert plain("a\x1b[1mb\n") == "a?[1mb?"
+    assert plain("a\x1b[1mb\n") == "a?[1mb "
     assert (len(plain("x" * 500)), plain("")) == (200, "?")
 
 

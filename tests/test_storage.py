@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -138,3 +139,15 @@ def test_the_cache_folder_follows_the_environment(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert cache_dir() == Path(expected)
+
+
+def test_what_killed_runs_left_is_cleared_when_it_is_old(tmp_path: Path):
+    for name in (".a.1.part", ".a.2.old", ".a.3.part", ".b.4.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_text("half")
+    (tmp_path / "a").mkdir()
+    for name in (".a.1.part", ".a.2.old", ".b.4.part"):
+        os.utime(tmp_path / name, (1, 1))
+    with whole_folder(tmp_path / "a"):
+        pass
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".a.3.part", ".b.4.part", "a"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,18 @@ def test_a_damaged_copy_of_a_registrys_query_is_made_anew(home, lock, harm):
         (copy / (artifact.QUERY if harm == "missing" else artifact.MANIFEST)).unlink()
     assert states(lock, home)["tiny-disc"] == "fetched again"
     assert states(lock, home)["tiny-disc"] == "here"
+
+
+def test_syncs_side_by_side_do_not_take_each_others_copies_away(home, lock, cache):
+    def synced(_: int) -> list[str]:
+        return [one.state for one in syncing.sync_queries(lock, home, progress=Listener())]
+
+    synced(0)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            shutil.rmtree(cache / "queries")
+            for states in pool.map(synced, range(4)):
+                assert {*states} <= {"here", "fetched", "fetched again"}
 
 
 def test_a_changed_query_of_a_registry_is_refused_with_both_digests(home, lock, registry_folder):

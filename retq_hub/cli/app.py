@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from retq_hub import __version__
+from retq_hub.cli.console import say
 from retq_hub.errors import RetqError
 
 __all__ = ["cli", "main"]
@@ -78,11 +79,11 @@ def main() -> None:
     except RetqError as error:
         if debug:
             raise
-        click.echo(f"retq: {error}", err=True)
+        say(f"retq: {error}")
         sys.exit(error.exit_code)
     except Exception as error:
         if debug:
             raise
         kind = type(error).__name__
-        click.echo(f"retq: unexpected {kind}: {error}; `retq --debug ...` shows where", err=True)
+        say(f"retq: unexpected {kind}: {error}; `retq --debug ...` shows where")
         sys.exit(1)

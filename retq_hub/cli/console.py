@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-__all__ = ["BarProgress", "print_facts", "print_json", "print_table"]
+from retq_hub.text import printable
+
+__all__ = ["BarProgress", "print_facts", "print_json", "print_table", "say"]
 
 T = TypeVar("T")
 
@@ -17,8 +19,14 @@ _PATIENCE_S = 1.0
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print one JSON document; what does not show in a terminal is escaped."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    click.echo(text if text.replace("\n", "").isprintable() else json.dumps(document, indent=2))
+
+
+def say(line: str) -> None:
+    """Say one line on stderr."""
+    click.echo(printable(line, most=None), err=True)
 
 
 def print_table(
@@ -46,7 +54,7 @@ def print_table(
         justify: Literal["left", "right"] = "right" if number >= len(columns) - right else "left"
         table.add_column(name, justify=justify, no_wrap=name not in wrapped, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(printable(cell, most=None) for cell in row))
     Console(highlight=False, markup=False).print(table)
 
 
@@ -59,7 +67,7 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(printable(cell, most=None) for cell in row))
     Console(highlight=False, markup=False).print(table)
 
 
@@ -85,9 +93,11 @@ class BarProgress:
     def note(self, line: str) -> None:
         """Say one line on stderr, above the bars."""
         if line and self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(
+                printable(line, most=None), markup=False, highlight=False, soft_wrap=True
+            )
         elif line:
-            click.echo(line, err=True)
+            say(line)
 
     def measure(self, value: str, *, milestone: bool = False) -> None:
         """Show a value beside the bar; in a log, a milestone as a line."""

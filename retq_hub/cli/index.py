@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from retq_hub import index
-from retq_hub.cli.console import BarProgress
+from retq_hub.cli.console import BarProgress, say
 from retq_hub.embedded import REGISTRY
 from retq_hub.errors import CheckFailed
 
@@ -49,7 +49,7 @@ def build_command(folder: Path, from_hub: bool) -> None:
     index.write(folder, made)
     for one in made.broken:
         version = f"@{one.version}" if one.version else ""
-        click.echo(f"broken: {one.repo}{version}: {one.reason}", err=True)
+        say(f"broken: {one.repo}{version}: {one.reason}")
     near = sum(one.near is not None for one in made.records)
     click.echo(
         f"{folder / index.FILE}: {_counted(len(made.records))}, {len(made.broken)} broken, "

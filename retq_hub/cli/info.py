@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retq_hub import artifact, registry
-from retq_hub.cli.console import BarProgress, print_facts, print_json
+from retq_hub.cli.console import BarProgress, print_facts, print_json, say
 from retq_hub.cli.options import json_option
 from retq_hub.manifest import Basis, QueryManifest, to_json
 from retq_hub.repository import Resolved
@@ -34,7 +34,7 @@ def info_command(name: str, as_json: bool) -> None:
         return
     manifest, found = known
     for line in found.notes if found else ():
-        click.echo(line, err=True)
+        say(line)
     if as_json:
         document = {**to_json(manifest), "digest": manifest.digest}
         print_json(document | ({"hub": _document(found)} if found else {}))

@@ -10,6 +10,7 @@ from retq_hub.cli.options import json_option
 from retq_hub.errors import UsageError
 from retq_hub.manifest import to_json
 from retq_hub.publication import Pushed, push, yank
+from retq_hub.text import printable
 
 __all__ = ["push_command", "yank_command"]
 
@@ -70,7 +71,7 @@ def _show(done: Pushed) -> None:
     if done.differences:
         click.echo(f"Compared with {done.against}:")
         for line in done.differences:
-            click.echo(f"  {line}")
+            click.echo(f"  {printable(line, most=None)}")
         click.echo("")
 
 

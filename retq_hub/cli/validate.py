@@ -8,6 +8,7 @@ from retq_hub import composition, registry
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed
+from retq_hub.text import printable
 from retq_hub.validation import validate, validate_pipeline
 
 __all__ = ["validate_command"]
@@ -45,6 +46,6 @@ def validate_command(name: str, replay: bool, as_json: bool) -> None:
         tried = {None: "not tried (--replay)", True: "yes", False: "no"}[verdict.reproduces]
         click.echo(f"reproduces  {tried}")
         for line in (*map(str, verdict.findings), *verdict.notes):
-            click.echo(f"- {line}")
+            click.echo(f"- {printable(line, most=None)}")
     if not verdict.ok:
         raise CheckFailed(str(verdict.folder), verdict.findings)

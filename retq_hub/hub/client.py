@@ -6,14 +6,15 @@ calls never time out, others wait as long as a server tells them to. Here each c
 
 import os
 import random
+import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
 from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from retq_hub.errors import (
     NetworkError,
@@ -23,23 +24,27 @@ from retq_hub.errors import (
     Unreachable,
     is_storage,
 )
+from retq_hub.text import printable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-__all__ = ["PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline", "printable"]
+__all__ = ["MAX_BYTES", "PATIENCE_S", "ask", "cache_folder", "endpoint", "hub_api", "is_offline"]
 
 T = TypeVar("T")
 
 PATIENCE_S = 30.0
 """For how long another try of a call may begin."""
 
+MAX_BYTES = 64 * 2**20
+"""No answer but a file is larger."""
+
 _LONGEST_PAUSE_S = 30.0
-_LONGEST_TEXT = 500
 _WAITS_S = (0.5, 1.0, 2.0)
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_CONNECT_S, _READ_S, _WRITE_S = 5.0, 10.0, 60.0
+_REFUSED_S = 1.0
+_LOOK_UP_S = 5.0
+_found: set[str] = set()
 _NEXT = {403: "check what your login may do", 404: "check HF_ENDPOINT"}
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
@@ -88,18 +93,20 @@ def hub_api() -> "HfApi":
     return HfApi(endpoint=endpoint(), library_name="retq", library_version=__version__)
 
 
-def printable(text: str) -> str:
-    """Give what a Hub said so that it can do no harm to a terminal, and is not too long."""
-    return "".join(one if one.isprintable() else " " for one in text[:_LONGEST_TEXT])
-
-
-def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
+def ask(
+    what: str,
+    call: Callable[[], T],
+    *,
+    patience_s: float = PATIENCE_S,
+    max_bytes: int | None = MAX_BYTES,
+) -> T:
     """Call the client; try again for a while where the Hub is busy, silent or cut off.
 
     Args:
         what: What is asked for, for messages: ``someone/drusen@v1.0.0``.
         call: Calls the client; may be called several times.
         patience_s: For how long another try may begin.
+        max_bytes: No answer may be larger; None: any may.
 
     Raises:
         NotFoundError: There is no such repository, revision or file.
@@ -107,19 +114,23 @@ def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> 
         NetworkError: It refused.
         StorageError: The cache cannot be written.
     """
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the one it uses
+    from retq_hub.hub.session import REFUSALS, STUMBLES, Busy, Watch, watched
 
     until = time.monotonic() + patience_s
+    _look_up(what, until)
     for wait_s in (*_WAITS_S, None):
+        watch = Watch(until, max_bytes)
         try:
-            with _watched(until):
+            with watched(watch):
                 return call()
-        except _Busy as busy:
-            answer, wanted = busy.answer, busy.wait_s
-        except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
+        except Busy as busy:
+            answer, wanted = _line(busy), busy.wait_s
+        except STUMBLES as error:
             answer, wanted = _line(error), None
-        except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        except REFUSALS as error:
             raise _translated(error, what) from error
+        if watch.is_refused:
+            until = min(until, time.monotonic() + _REFUSED_S)
         pause = wanted if wanted is not None else _jittered(wait_s)
         if pause is None or wait_s is None or pause > _LONGEST_PAUSE_S:
             break
@@ -133,79 +144,39 @@ def ask(what: str, call: Callable[[], T], *, patience_s: float = PATIENCE_S) -> 
     )
 
 
-class _Busy(Exception):
-    """The Hub answered that it cannot answer now; ends the client's own waiting."""
+def _look_up(what: str, until: float) -> None:
+    """Find the Hub's host, once: the system may take half a minute to say that it finds none.
 
-    def __init__(self, answer: str, wait_s: float | None) -> None:
-        super().__init__(answer)
-        self.answer = answer
-        self.wait_s = wait_s
-
-
-@dataclass(frozen=True)
-class _Watch:
-    """What is known of one try: until when, and for what the client has asked already."""
-
-    until: float
-    heads: set[str] = field(default_factory=set)
-
-
-_WATCH: ContextVar[_Watch | None] = ContextVar("retq_hub_watch", default=None)
-
-
-@contextmanager
-def _watched(until: float) -> Iterator[None]:
-    """Put a deadline on all requests that this thread sends in the block."""
-    from huggingface_hub import get_session
-
-    session = get_session()
-    hooks = session.event_hooks
-    if _on_request not in hooks["request"]:
-        session.event_hooks = {
-            "request": [*hooks["request"], _on_request],
-            "response": [*hooks["response"], _on_response],
-        }
-    mark = _WATCH.set(_Watch(until))
-    try:
-        yield
-    finally:
-        _WATCH.reset(mark)
-
-
-def _on_request(request: Any) -> None:  # noqa: ANN401 - the client's own httpx
-    """Let no request begin after the deadline, and none wait for ever.
-
-    A client that asks for the same file's head again is waiting for a Hub that does not answer.
+    Raises:
+        Unreachable: It did not say in time.
     """
-    watch = _WATCH.get()
-    if watch is None:
+    parts = urlsplit(endpoint())
+    host = parts.hostname
+    if host is None or host in _found or _is_behind_proxy(parts.scheme, host):
         return
-    if time.monotonic() > watch.until:
-        raise _Busy("it took too long", None)
-    if request.method == "HEAD":
-        if str(request.url) in watch.heads:
-            raise _Busy("it cannot be reached", None)
-        watch.heads.add(str(request.url))
-    limit_s = _read_limit_s() if request.method in ("GET", "HEAD") else _WRITE_S
-    limits = request.extensions.get("timeout", {})
-    most = {"connect": min(_CONNECT_S, limit_s), "read": limit_s, "write": limit_s, "pool": limit_s}
-    request.extensions["timeout"] = {
-        kind: min(limits.get(kind) or most_s, most_s) for kind, most_s in most.items()
-    }
+
+    def find() -> None:
+        with suppress(OSError, UnicodeError):
+            socket.getaddrinfo(host, None)
+        _found.add(host)
+
+    # A daemon: nothing can stop the question, and nobody should have to wait for its end.
+    asked = Thread(target=find, daemon=True)
+    asked.start()
+    asked.join(max(0.0, min(_LOOK_UP_S, until - time.monotonic())))
+    if asked.is_alive():
+        raise Unreachable(
+            f"{endpoint()} did not deliver {what}: nobody says where {host} is",
+            hint="check the network and HF_ENDPOINT",
+        )
 
 
-def _read_limit_s() -> float:
-    named = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
-    return float(named) if named.isdecimal() and int(named) else _READ_S
+def _is_behind_proxy(scheme: str, host: str) -> bool:
+    """Whether a proxy looks the host up, not this machine."""
+    from urllib.request import getproxies, proxy_bypass
 
-
-def _on_response(response: Any) -> None:  # noqa: ANN401 - the client's own httpx
-    """Take waiting out of the client's hands: it would wait as long as any server says."""
-    if _WATCH.get() is None or response.status_code not in _BUSY:
-        return
-    said = response.headers.get("Retry-After", "").strip()
-    answer = f"{response.status_code} {response.reason_phrase}"
-    raise _Busy(answer, float(said) if said.isdecimal() else None)
+    named = getproxies()
+    return bool(named.get(scheme) or named.get("all")) and not proxy_bypass(host)
 
 
 def _jittered(wait_s: float | None) -> float | None:

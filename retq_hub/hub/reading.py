@@ -1,13 +1,16 @@
 """What is read from a Hub: commits, tags, files and listings; files into the client's own cache."""
 
 import hashlib
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from retq_hub.digest import bytes_digest
+from retq_hub.errors import IntegrityError, StorageError
 from retq_hub.hub.client import (
     PATIENCE_S,
     ask,
@@ -15,9 +18,9 @@ from retq_hub.hub.client import (
     endpoint,
     hub_api,
     is_offline,
-    printable,
 )
 from retq_hub.storage import write_text
+from retq_hub.text import printable
 
 __all__ = [
     "Described",
@@ -36,6 +39,9 @@ __all__ = [
     "remember",
     "snapshot_folder",
 ]
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +158,7 @@ def download(
     *,
     revision: str,
     filename: str,
+    max_bytes: int | None = None,
     force: bool = False,
     patience_s: float = PATIENCE_S,
 ) -> Path:
@@ -161,6 +168,7 @@ def download(
         repo: ``namespace/name``.
         revision: Commit, tag or branch.
         filename: Path in the repository.
+        max_bytes: It may be so large; None: as large as it likes.
         force: Get it anew, whatever the cache holds.
         patience_s: For how long a download that broke off may be taken up again.
 
@@ -186,6 +194,7 @@ def download(
             )
         ),
         patience_s=patience_s,
+        max_bytes=max_bytes,
     )
 
 
@@ -202,7 +211,14 @@ def digest_of(data: bytes, *, like: str) -> str:
 
 
 def snapshot_folder(repo: str, commit: str) -> Path:
-    """Give the folder in which the client's cache holds the files of a commit."""
+    """Give the folder in which the client's cache holds the files of a commit.
+
+    Raises:
+        IntegrityError: This can be no commit: what a Hub says must not lead elsewhere.
+    """
+    if not _COMMIT.fullmatch(commit):
+        said = printable(commit, most=80)
+        raise IntegrityError(f"{said!r} is no commit of {repo}", hint="check HF_ENDPOINT")
     return _repo_folder(repo) / "snapshots" / commit
 
 
@@ -220,28 +236,27 @@ def is_absent(repo: str, commit: str, filename: str) -> bool:
 def cached_commits(repo: str) -> list[str]:
     """Give the commits of which the cache has files."""
     folder = _repo_folder(repo) / "snapshots"
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    known = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(name for name in known if _COMMIT.fullmatch(name))
 
 
 def cached_refs(repo: str) -> dict[str, str]:
     """Give the names that the cache knows commits of: tags, branches, ``refs/pr/1``."""
     folder = _repo_folder(repo) / "refs"
-    return {
-        path.relative_to(folder).as_posix(): path.read_text(encoding="ascii").strip()
+    known = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="ascii", errors="replace")
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+    return {name: one.strip() for name, one in known.items() if _COMMIT.fullmatch(one.strip())}
 
 
 def remember(repo: str, name: str, commit: str) -> None:
-    """Note in the cache, as the client does, which commit a tag stands for.
-
-    Raises:
-        StorageError: The cache cannot be written.
-    """
+    """Note in the cache, where it can be written, which commit a tag stands for."""
     path = _repo_folder(repo) / "refs" / name
-    if not (path.is_file() and path.read_text(encoding="ascii") == commit):
-        write_text(path, commit)
+    with suppress(StorageError):
+        if not (path.is_file() and path.read_bytes() == commit.encode()):
+            write_text(path, commit)
 
 
 def _repo_folder(repo: str) -> Path:

@@ -14,10 +14,7 @@ from retq_hub.hub import reading
 from retq_hub.hub.client import endpoint, is_offline
 from retq_hub.hub.reading import Described
 
-__all__ = ["MAX_FILE_BYTES", "fetch"]
-
-MAX_FILE_BYTES = 256 * 2**20
-"""No file of a query is larger."""
+__all__ = ["fetch"]
 
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -29,6 +26,7 @@ def fetch(
     *,
     optional: Sequence[str] = (),
     described: Described | None = None,
+    max_bytes: int,
 ) -> Path:
     """Give a folder with files of exactly one commit; nothing is asked for if they are there.
 
@@ -38,6 +36,7 @@ def fetch(
         files: Those that must be there.
         optional: Those that may be there.
         described: What the Hub said of this commit, if it was asked; of another one: no matter.
+        max_bytes: No file may be larger.
 
     Raises:
         NotFoundError: The commit has no such file.
@@ -53,13 +52,13 @@ def fetch(
     ]
     if missing or unknown:
         try:
-            _download(repo, commit, [*missing, *unknown], optional, described)
+            _download(repo, commit, [*missing, *unknown], optional, described, max_bytes)
         except Unreachable:
             if missing:
                 raise
     for name in (*files, *optional):
         if path := reading.cached(repo, commit, name):
-            _verify(repo, commit, name, path)
+            _verify(repo, commit, name, path, max_bytes)
     return reading.snapshot_folder(repo, commit)
 
 
@@ -69,15 +68,16 @@ def _download(
     names: Sequence[str],
     optional: Collection[str],
     described: Described | None,
+    max_bytes: int,
 ) -> None:
     if described is None or described.commit != commit:
         described = reading.describe(repo, commit)
     for name in names:
-        _check_listed(described, name, optional)
+        _check_listed(described, name, optional, max_bytes)
 
     def get(name: str) -> None:
         try:
-            path = reading.download(repo, revision=commit, filename=name)
+            path = reading.download(repo, revision=commit, filename=name, max_bytes=max_bytes)
         except NotFoundError:
             if name not in optional:
                 raise
@@ -92,22 +92,24 @@ def _download(
         list(pool.map(get, names))
 
 
-def _check_listed(described: Described, name: str, optional: Collection[str]) -> None:
+def _check_listed(
+    described: Described, name: str, optional: Collection[str], max_bytes: int
+) -> None:
     stated = described.files.get(name)
     if stated is None and name not in optional:
         raise NotFoundError(
             f"{described.repo} has no {name} at commit {described.commit[:12]}",
             hint="this is no query: check the name and the version",
         )
-    if stated and stated.size > MAX_FILE_BYTES:
+    if stated and stated.size > max_bytes:
         raise IntegrityError(
             f"{name} of {described.repo} has {stated.size} bytes, a query's files have at most "
-            f"{MAX_FILE_BYTES}",
+            f"{max_bytes}",
             hint="this is no query",
         )
 
 
-def _verify(repo: str, commit: str, name: str, path: Path) -> None:
+def _verify(repo: str, commit: str, name: str, path: Path, max_bytes: int) -> None:
     """Compare a file with the Hub's digest; get a damaged one again, once."""
     expected = path.resolve().name
     if not _DIGEST.fullmatch(expected):
@@ -115,7 +117,7 @@ def _verify(repo: str, commit: str, name: str, path: Path) -> None:
     actual = reading.digest_of(path.read_bytes(), like=expected)
     if actual == expected:
         return
-    again = _again(repo, commit, name)
+    again = _again(repo, commit, name, max_bytes)
     if again is not None:
         actual = reading.digest_of(again.read_bytes(), like=expected)
         if actual == expected:
@@ -130,10 +132,12 @@ def _verify(repo: str, commit: str, name: str, path: Path) -> None:
     )
 
 
-def _again(repo: str, commit: str, name: str) -> Path | None:
+def _again(repo: str, commit: str, name: str, max_bytes: int) -> Path | None:
     if is_offline():
         return None
     try:
-        return reading.download(repo, revision=commit, filename=name, force=True)
+        return reading.download(
+            repo, revision=commit, filename=name, force=True, max_bytes=max_bytes
+        )
     except NetworkError:
         return None

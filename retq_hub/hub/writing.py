@@ -6,6 +6,7 @@ from typing import Any
 
 from retq_hub.errors import NetworkError, RetqError
 from retq_hub.hub.client import ask, hub_api
+from retq_hub.text import printable
 
 __all__ = ["Committed", "check_login", "commit", "create", "tag"]
 
@@ -92,7 +93,7 @@ def commit(
                 hint="look at what is there now, then push again",
             ) from error
         raise
-    return Committed(commit=done.oid, pull_request=done.pr_url)
+    return Committed(commit=done.oid, pull_request=printable(done.pr_url) if done.pr_url else None)
 
 
 def tag(repo: str, name: str, *, commit: str) -> bool:
