@@ -1,6 +1,6 @@
 """The head of a model card: what the Hub reads, filters by and shows beside the card.
 
-Its members are those of the Hub's model cards. YAML is written and read here and nowhere else.
+Its members are those of the Hub's model cards. YAML is written here and nowhere else.
 """
 
 import re
@@ -121,16 +121,13 @@ def to_yaml(head: Mapping[str, Any]) -> str:
 
 
 def from_yaml(text: str) -> dict[str, Any] | None:
-    """Read a head; None if it is no YAML mapping with names as keys. Nothing in it is executed."""
-    import yaml
+    """Read a head; None if it is no YAML mapping, or beyond what a head may be."""
+    from retq_hub import frontmatter
 
     try:
-        head = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return frontmatter.mapping(text)
+    except frontmatter.BadCard:
         return None
-    if not isinstance(head, dict) or not all(isinstance(name, str) for name in head):
-        return None
-    return head
 
 
 def _modality(backbone: BackboneSpec) -> list[str]:

@@ -120,8 +120,9 @@ def test_the_same_head_gives_the_same_text_and_back() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["- a list", "just text", "a: [", "1: number", "!!python/object/apply:os.system ['true']",
-     "day: 2024-99-99", "a: " + "[" * 5000, "? [a]\n: b"],
+    ["- a list", "just text", "a: [", "!!python/object/apply:os.system ['true']",
+     "day: 2024-99-99", "a: " + "[" * 5000, "? [a]\n: b",
+     "a: &a {x: 1}\nb: {<<: [*a, *a]}", "a: &a [*a]", "a: " + "b" * 70_000],
     ids=lambda text: text[:12],
 )  # fmt: skip
 def test_what_is_no_head_is_none(text: str) -> None:
