@@ -217,8 +217,9 @@ def test_pixel_channels_that_are_damaged_are_made_anew(pictures, loadable, cache
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
 def test_a_backbone_that_gives_no_numbers_is_refused(pictures, loadable, cache, value):
     backbone = loadable()
-    vit = backbone._encoder.vit
-    hook = vit.blocks[1].register_forward_hook(lambda *_: torch.full((1, 17, 32), value))
+    hook = backbone._encoder.trunk.blocks[1].register_forward_hook(
+        lambda *_: torch.full((1, 17, 32), value)
+    )
     plain = Basis(passes=basis(1).passes, norm=False)
     with hook, pytest.raises(IntegrityError) as caught:
         TokenCache(backbone=loadable).fill(pictures, plain, progress=Silent())

@@ -61,6 +61,7 @@ def test_what_a_registry_lists_of_a_hub_is_pinned_by_its_commit_there(
 ):
     use_hub(monkeypatch, hub, tmp_path / "hf")
     commit = publish(make_query(tmp_path / "listed", name="listed-disc"), "alice/listed-disc")
+    (tmp_path / "contributed").mkdir()
     contribution.add("alice/listed-disc", tmp_path / "contributed")
     monkeypatch.setenv("RETQ_REGISTRY", os.pathsep.join(
         [str(tmp_path / "contributed"), os.environ["RETQ_REGISTRY"]]

@@ -191,6 +191,10 @@ def test_what_a_stranger_proposes_is_not_taken_for_the_owners(hub):
     )
     for revision in (made.oid, made.pr_revision):
         assert "Proposed by bob" in page(hub, f"/{repo}/tree/{revision}")
+    assert made.pr_url == f"{hub.endpoint}/{repo}/discussions/{made.pr_num}"
+    assert "Proposed by bob" in page(hub, f"/{repo}/discussions/{made.pr_num}")
+    question = alice.create_discussion(repo, "Which camera?")
+    page(hub, f"/{repo}/discussions/{question.num}", status=404)
     alice.merge_pull_request(repo, made.pr_num)
     assert "Proposed by" not in page(hub, f"/{repo}")
 

@@ -35,6 +35,8 @@ class Placard:
         """Give the page, or say that there is no such query."""
         parts = request.path_params
         repo, revision = f"{parts['namespace']}/{parts['name']}", parts.get("revision", "")
+        if "number" in parts:
+            revision = f"refs/pr/{parts['number']}"
         exhibit = self._shelf.exhibit(repo, revision)
         if exhibit is None:
             what = f"{repo} at {revision}" if revision else repo

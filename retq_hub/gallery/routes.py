@@ -42,6 +42,7 @@ def routes(shelf: Shelf, *, bench: Bench | None = None) -> list[BaseRoute]:
         _route("/{namespace}/{name}", placard.show),
         _route("/{namespace}/{name}/tree/{revision:path}", placard.show),
         _route("/{namespace}/{name}/commit/{revision}", placard.show),
+        _route("/{namespace}/{name}/discussions/{number:int}", placard.show),
         _route("/{rest:path}", _not_found),
     ]
 
