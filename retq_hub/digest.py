@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TensorBytes", "bytes_digest", "file_digest", "json_digest", "weights_digest"]
+__all__ = [
+    "TensorBytes",
+    "bytes_digest",
+    "file_digest",
+    "git_digest",
+    "json_digest",
+    "weights_digest",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,17 @@ class TensorBytes:
 def bytes_digest(data: bytes) -> str:
     """Give the SHA-256 of some bytes as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def git_digest(kind: str, body: bytes) -> str:
+    """Give the id that git gives an object, a SHA-1 of 40 hexadecimal digits.
+
+    Args:
+        kind: ``blob``, ``tree`` or ``commit``.
+        body: The object.
+    """
+    head = f"{kind} {len(body)}\0".encode()
+    return hashlib.sha1(head + body, usedforsecurity=False).hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -2,16 +2,20 @@
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from retq_hub.errors import UsageError
 
-__all__ = ["Name", "folded", "is_path", "order", "parse", "version_of"]
+__all__ = ["Name", "folded", "is_commit", "is_path", "newest", "order", "parse", "version_of"]
+
+T = TypeVar("T")
 
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9]|[-.](?=[a-z0-9])){0,95}")
 _REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _PIN = re.compile(r"[\w.-]+(?:/[\w.-]+)*", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _VERSION = re.compile(r"v?(\d{1,9}\.\d{1,9}\.\d{1,9}(?:-[0-9A-Za-z.-]{1,64})?)", re.ASCII)
 
 
@@ -68,6 +72,11 @@ def is_path(name: str) -> bool:
     return name.startswith((".", "/", "~"))
 
 
+def is_commit(name: str) -> bool:
+    """Whether a name is a whole commit id of a Hub: 40 hexadecimal digits."""
+    return _COMMIT.fullmatch(name) is not None
+
+
 def version_of(pin: str) -> str | None:
     """Give the version that a pin or tag names, without ``v``; None where it names none."""
     found = _VERSION.fullmatch(pin)
@@ -85,3 +94,18 @@ def order(version: str) -> tuple[object, ...]:
     core, _, pre = version.partition("-")
     parts = [(0, int(one), "") if one.isdigit() else (1, 0, one) for one in pre.split(".")]
     return (*map(int, core.split(".")), not pre, *(parts if pre else ()))
+
+
+def newest(found: Iterable[T], *, version: Callable[[T], str]) -> T | None:
+    """Choose what a name means without a version; a pre-release only where there is no release.
+
+    Args:
+        found: What may be chosen, the newest first. No more is looked at than needed.
+        version: Gives the version of one of them.
+    """
+    draft = None
+    for one in found:
+        if "-" not in version(one):
+            return one
+        draft = draft or one
+    return draft

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from retq_hub import names
+
 __all__ = ["Near", "Record", "newest"]
 
 
@@ -78,10 +80,5 @@ def newest(versions: Iterable[Record]) -> Record | None:
         versions: Records of one name, the newest first; a pre-release counts only if there is no
             release. No more of them are looked at than needed.
     """
-    kept = None
-    for one in versions:
-        if not one.yanked:
-            if "-" not in one.version:
-                return one
-            kept = kept or one
-    return kept
+    kept = (one for one in versions if not one.yanked)
+    return names.newest(kept, version=lambda one: one.version)

@@ -18,6 +18,7 @@ from retq_hub.hub.client import endpoint, is_offline
 from retq_hub.text import printable
 
 __all__ = [
+    "MAX_YANKED_BYTES",
     "OPTIONAL_FILES",
     "REQUIRED_FILES",
     "YANKED",
@@ -28,12 +29,10 @@ __all__ = [
 ]
 
 REQUIRED_FILES = (artifact.MANIFEST, artifact.QUERY, artifact.GOLDEN, artifact.CARD)
-OPTIONAL_FILES = ("overlay.jpg", "CHANGELOG.md")
+OPTIONAL_FILES = (artifact.PICTURE, "CHANGELOG.md")
 YANKED = "yanked.json"
-
-_MAX_YANKED_BYTES = 2**20
+MAX_YANKED_BYTES = 2**20
 _SAID = 10
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _PREFIX = re.compile(r"[0-9a-f]{7,40}")
 _PULL = re.compile(r"refs/pr/\d+")
 
@@ -132,10 +131,10 @@ def _asked(repo: str) -> Repository:
         refs = asked.result()
     path = None
     if stated := described.files.get(YANKED):
-        if stated.size > _MAX_YANKED_BYTES:
+        if stated.size > MAX_YANKED_BYTES:
             raise IntegrityError(f"{YANKED} of {repo} has {stated.size} bytes, far too many")
         path = reading.download(
-            repo, revision=described.commit, filename=YANKED, max_bytes=_MAX_YANKED_BYTES
+            repo, revision=described.commit, filename=YANKED, max_bytes=MAX_YANKED_BYTES
         )
     return Repository(
         repo=repo,
@@ -213,7 +212,7 @@ def _newest(repository: Repository) -> str | None:
         raise NotFoundError(
             f"all versions of {repository.repo} are yanked", hint="pin one with @version"
         )
-    return next((one for one in reversed(kept) if "-" not in one), kept[-1])
+    return names.newest(reversed(kept), version=str)
 
 
 def _commit(repository: Repository, pin: str) -> str | None:
@@ -222,7 +221,7 @@ def _commit(repository: Repository, pin: str) -> str | None:
         return reading.describe(repository.repo, pin).commit
     if not _PREFIX.fullmatch(pin):
         return None
-    if _COMMIT.fullmatch(pin):
+    if names.is_commit(pin):
         return pin
     known = {*repository.versions.values(), *repository.refs.values()}
     if not repository.described:
@@ -236,7 +235,7 @@ def _commit(repository: Repository, pin: str) -> str | None:
 
 
 def _resolved(repository: Repository, commit: str, pin: str | None) -> Resolved:
-    if not _COMMIT.fullmatch(commit):
+    if not names.is_commit(commit):
         raise IntegrityError(
             f"{endpoint()} gives {commit!r} as a commit of {repository.repo}",
             hint="check HF_ENDPOINT",

@@ -20,7 +20,6 @@ from retq_hub.gallery.bench import Bench
 from retq_hub.gallery.routes import routes
 from retq_hub.gallery.shelf import (
     FACETS,
-    PICTURE,
     Choice,
     Exhibit,
     File,
@@ -30,6 +29,7 @@ from retq_hub.gallery.shelf import (
     Version,
     Wanted,
 )
+from retq_hub.picture import PICTURE
 
 EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retq_hub.digest import TensorBytes, bytes_digest, file_digest, json_digest, weights_digest
+from retq_hub.digest import (
+    TensorBytes,
+    bytes_digest,
+    file_digest,
+    git_digest,
+    json_digest,
+    weights_digest,
+)
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
@@ -69,3 +76,8 @@ def test_weights_digest_is_the_sha256_of_headers_and_elements():
 )
 def test_weights_digest_sees(other: TensorBytes):
     assert weights_digest([tensor("a")]) != weights_digest([other])
+
+
+def test_git_digest_is_that_of_git():
+    assert git_digest("blob", b"") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    assert git_digest("tree", b"") == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

@@ -71,6 +71,29 @@ def test_paths_are_known_by_how_they_begin(name):
     assert names.is_path(name)
 
 
+@pytest.mark.parametrize(
+    ("found", "chosen"),
+    [
+        (["2.0.0-rc.1", "1.1.0", "1.0.0"], "1.1.0"),
+        (["2.0.0-rc.2", "2.0.0-rc.1"], "2.0.0-rc.2"),
+        ([], None),
+    ],
+)
+def test_a_draft_is_the_newest_only_where_there_is_no_release(found, chosen):
+    assert names.newest(found, version=str) == chosen
+
+
+def test_no_more_versions_are_looked_at_than_needed():
+    found = iter(["1.1.0-rc.1", "1.0.0", "0.9.0"])
+    assert names.newest(found, version=str) == "1.0.0"
+    assert list(found) == ["0.9.0"]
+
+
+def test_a_commit_has_40_digits():
+    assert names.is_commit("0a" * 20)
+    assert not any(map(names.is_commit, ("0a" * 19, "0A" * 20, "0a" * 20 + "\n", "0a" * 32)))
+
+
 def test_versions_are_ordered_as_numbers_and_a_draft_before_its_release():
     ordered = ["0.9.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-rc.2", "1.0.0-rc.10", "1.0.0"]
     ordered += ["1.9.0", "1.10.0"]

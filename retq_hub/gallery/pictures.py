@@ -11,8 +11,9 @@ from starlette.responses import Response
 from retq_hub.digest import bytes_digest
 from retq_hub.errors import ImageError
 from retq_hub.gallery.pages import STATIC
-from retq_hub.gallery.shelf import PICTURE, Shelf
+from retq_hub.gallery.shelf import Shelf
 from retq_hub.images import decode_bytes
+from retq_hub.picture import PICTURE
 
 __all__ = ["SIZES", "Pictures"]
 

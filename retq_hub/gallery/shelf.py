@@ -14,7 +14,6 @@ from retq_hub.manifest import QueryManifest
 
 __all__ = [
     "FACETS",
-    "PICTURE",
     "SORTS",
     "Choice",
     "Exhibit",
@@ -31,9 +30,6 @@ FACETS = ("target", "backbone", "dataset", "licence")
 
 SORTS = ("newest", "dice", "name")
 """The orders of a search: last changed first, highest Dice first, by name."""
-
-PICTURE = "overlay.jpg"
-"""The file of a repository that shows what its query marks."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,5 @@
 """What is read from a Hub: commits, tags, files and listings; files into the client's own cache."""
 
-import hashlib
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from retq_hub.digest import bytes_digest
+from retq_hub.digest import bytes_digest, git_digest
 from retq_hub.errors import IntegrityError, StorageError
 from retq_hub.hub.client import (
     PATIENCE_S,
@@ -19,6 +17,7 @@ from retq_hub.hub.client import (
     hub_api,
     is_offline,
 )
+from retq_hub.names import is_commit
 from retq_hub.storage import write_text
 from retq_hub.text import printable
 
@@ -39,9 +38,6 @@ __all__ = [
     "remember",
     "snapshot_folder",
 ]
-
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +203,7 @@ def digest_of(data: bytes, *, like: str) -> str:
     """
     if len(like) == 64:
         return bytes_digest(data)
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return git_digest("blob", data)
 
 
 def snapshot_folder(repo: str, commit: str) -> Path:
@@ -216,7 +212,7 @@ def snapshot_folder(repo: str, commit: str) -> Path:
     Raises:
         IntegrityError: This can be no commit: what a Hub says must not lead elsewhere.
     """
-    if not _COMMIT.fullmatch(commit):
+    if not is_commit(commit):
         said = printable(commit, most=80)
         raise IntegrityError(f"{said!r} is no commit of {repo}", hint="check HF_ENDPOINT")
     return _repo_folder(repo) / "snapshots" / commit
@@ -237,7 +233,7 @@ def cached_commits(repo: str) -> list[str]:
     """Give the commits of which the cache has files."""
     folder = _repo_folder(repo) / "snapshots"
     known = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
-    return sorted(name for name in known if _COMMIT.fullmatch(name))
+    return sorted(name for name in known if is_commit(name))
 
 
 def cached_refs(repo: str) -> dict[str, str]:
@@ -248,7 +244,7 @@ def cached_refs(repo: str) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    return {name: one.strip() for name, one in known.items() if _COMMIT.fullmatch(one.strip())}
+    return {name: one.strip() for name, one in known.items() if is_commit(one.strip())}
 
 
 def remember(repo: str, name: str, commit: str) -> None:

@@ -1,11 +1,11 @@
 """Users and their tokens; of a token only its SHA-256 is kept."""
 
-import hashlib
 import hmac
 import secrets
 import sqlite3
 from dataclasses import dataclass
 
+from retq_hub.digest import bytes_digest
 from retq_hub.errors import NotFoundError, UsageError
 from retq_hub.server.clock import now
 from retq_hub.server.faults import Fault, invalid_token
@@ -108,4 +108,4 @@ def authenticate(connection: sqlite3.Connection, authorization: str) -> User:
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", errors="replace")).hexdigest()
+    return bytes_digest(token.encode("utf-8", errors="replace"))

@@ -1,9 +1,9 @@
 """Commits: kept with the id that git would give them, listed along their parents."""
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 
+from retq_hub.digest import git_digest
 from retq_hub.server import trees
 from retq_hub.server.clock import now, seconds
 from retq_hub.server.trees import Tree
@@ -72,7 +72,7 @@ def make(*, tree: Tree, parent: str | None, author: str, title: str, message: st
         f"{title}\n\n{message}\n" if message else f"{title}\n",
     ]
     body = "\n".join(lines).encode()
-    oid = hashlib.sha1(b"commit %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
+    oid = git_digest("commit", body)
     return Commit(
         oid=oid,
         parent=parent,

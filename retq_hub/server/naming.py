@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from retq_hub.names import is_commit
 from retq_hub.server.faults import bad_request
 
 __all__ = [
@@ -13,7 +14,6 @@ __all__ = [
     "check_ref",
     "check_text",
     "check_user_name",
-    "is_commit",
     "is_version_tag",
 ]
 
@@ -21,7 +21,6 @@ KINDS = ("models", "datasets")
 """The kinds of repositories, as they stand in URLs."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _VERSION_TAG = re.compile(
     r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 )
@@ -152,11 +151,6 @@ def check_text(text: str, *, what: str, limit: int, least: int = 0) -> None:
         raise bad_request(f"{what} has {len(text)} characters, {least} to {limit} are allowed")
     if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise bad_request(f"{what} holds characters that are no text")
-
-
-def is_commit(name: str) -> bool:
-    """Whether a name is a whole commit id."""
-    return _COMMIT.fullmatch(name) is not None
 
 
 def is_version_tag(name: str) -> bool:

@@ -10,9 +10,10 @@ import sqlite3
 from dataclasses import dataclass
 
 from retq_hub.inspection import MANIFEST
+from retq_hub.names import is_commit
 from retq_hub.server import trees
 from retq_hub.server.faults import bad_request, conflict, forbidden, revision_not_found
-from retq_hub.server.naming import check_ref, is_commit, is_version_tag
+from retq_hub.server.naming import check_ref, is_version_tag
 from retq_hub.server.repos import Repo
 
 __all__ = [

@@ -18,6 +18,8 @@ from retq_hub.gallery import shelf as gallery
 from retq_hub.gallery.routes import routes
 from retq_hub.gallery.shelf import Choice, Exhibit, File, Item
 from retq_hub.manifest import QueryManifest, from_json
+from retq_hub.picture import PICTURE
+from retq_hub.repository import MAX_YANKED_BYTES, YANKED
 from retq_hub.server import catalogue, checks, refs, repos
 from retq_hub.server.catalogue import Listed
 from retq_hub.server.faults import Fault
@@ -27,8 +29,6 @@ from retq_hub.server.services import Services
 __all__ = ["HubShelf", "pages"]
 
 _SORTS = {"newest": "modified"}
-_YANKED = "yanked.json"
-_MAX_YANKED = 2**20
 _MAX_CHOICES = 100
 _KEPT = 4096
 
@@ -147,7 +147,7 @@ class HubShelf:
             manifest=manifest,
             updated=_moment(place.created),
             intact=None if place.findings is None else not place.findings,
-            picture=gallery.PICTURE in files,
+            picture=PICTURE in files,
             gated=place.gated,
             yanked=version in yanked,
         )
@@ -189,7 +189,7 @@ class HubShelf:
 
     def _yanked(self, repo: str) -> dict[str, str]:
         """Give the withdrawn versions with the reason; what is no such document withdraws none."""
-        content = self.file(repo, refs.MAIN, _YANKED, limit=_MAX_YANKED)
+        content = self.file(repo, refs.MAIN, YANKED, limit=MAX_YANKED_BYTES)
         try:
             return msgspec.json.decode(content or b"{}", type=dict[str, str])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

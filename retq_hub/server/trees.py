@@ -1,12 +1,12 @@
 """The files of a commit: a flat table from path to content, with the ids that git gives them."""
 
-import hashlib
 import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
+from retq_hub.digest import bytes_digest, git_digest
 from retq_hub.server.faults import bad_request
 
 __all__ = [
@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def oid(self) -> str:
         """Git's id: of the content, or of the pointer that stands for a large file."""
-        return _git_oid("blob", self.pointer) if self.lfs else self.sha1
+        return git_digest("blob", self.pointer) if self.lfs else self.sha1
 
     @property
     def pointer(self) -> bytes:
@@ -93,7 +93,7 @@ def digest(tree: Tree) -> str:
     Git's id would not do: it does not tell a large file from a text that is its pointer, so that a
     text could stand for the file of somebody else.
     """
-    return hashlib.sha256(_encoded(tree)).hexdigest()
+    return bytes_digest(_encoded(tree))
 
 
 def save(connection: sqlite3.Connection, tree: Tree) -> None:
@@ -116,7 +116,7 @@ def folder_oids(tree: Tree) -> dict[str, str]:
         _add_row(rows, path, "100644", entry.oid)
     oids = {}
     for folder in sorted(rows, key=lambda one: one.count("/") + bool(one), reverse=True):
-        oids[folder] = _git_oid("tree", b"".join(row for _, row in sorted(rows[folder])))
+        oids[folder] = git_digest("tree", b"".join(row for _, row in sorted(rows[folder])))
         if folder:
             _add_row(rows, folder, "40000", oids[folder])
     return oids
@@ -136,10 +136,6 @@ def folders(path: str) -> Iterator[str]:
     while place >= 0:
         yield path[:place]
         place = path.find("/", place + 1)
-
-
-def _git_oid(kind: str, body: bytes) -> str:
-    return hashlib.sha1(f"{kind} {len(body)}\0".encode() + body, usedforsecurity=False).hexdigest()
 
 
 def documents(tree: Tree, paths: Collection[str]) -> list[dict[str, Any]]:
