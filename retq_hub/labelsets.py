@@ -13,9 +13,9 @@ from retq_hub import names
 from retq_hub.columns import check_complete, read_labels
 from retq_hub.dataset import check_files, listed, read_rows
 from retq_hub.errors import DatasetError, UsageError
-from retq_hub.gradings import PUBLISHED_LABELS
 from retq_hub.labels import SCALES, LabelledSample, LabelSet
 from retq_hub.manifest import Licence
+from retq_hub.published_labels import PUBLISHED_LABELS
 
 __all__ = ["from_csv", "open_labels"]
 
@@ -73,7 +73,7 @@ def open_labels(name: str, folder: Path, *, column: str, split: str) -> LabelSet
     """Read a data set of labelled images in its published layout.
 
     Args:
-        name: One of `retq_hub.gradings.PUBLISHED_LABELS`.
+        name: One of `retq_hub.published_labels.PUBLISHED_LABELS`.
         folder: Where it lies: the archive's folder, or one with an ``index.csv``.
         column: Which of its labels.
         split: ``train``, ``test`` or ``all``.
