@@ -1,4 +1,4 @@
-"""Tests of `retq_hub.labels`, `retq_hub.labelsets`, `retq_hub.columns` and `retq_hub.published_labels`."""
+"""Tests of `retq_hub.labels`, `labelsets`, `columns` and `published_labels`."""
 
 from pathlib import Path
 
