@@ -48,6 +48,10 @@ class Likelihood(Protocol):
         """Make biases of their free parameters, (B,) both."""
         ...
 
+    def free_of(self, bias: Tensor) -> Tensor:
+        """Give the free parameters of biases, (B,) both."""
+        ...
+
     def losses(self, scores: Tensor, values: Tensor) -> Tensor:
         """Give each image's negative log likelihood.
 
@@ -90,6 +94,10 @@ class Multinomial:
         """Give them as they are."""
         return free
 
+    def free_of(self, bias: Tensor) -> Tensor:
+        """Give them as they are."""
+        return bias
+
     def losses(self, scores: Tensor, values: Tensor) -> Tensor:
         """Give each image's cross-entropy, (n,)."""
         return F.cross_entropy(scores, values, reduction="none")
@@ -124,9 +132,15 @@ class Independent:
         """Give them as they are."""
         return free
 
+    def free_of(self, bias: Tensor) -> Tensor:
+        """Give them as they are."""
+        return bias
+
     def losses(self, scores: Tensor, values: Tensor) -> Tensor:
         """Give each image's binary cross-entropy, summed over targets, (n,)."""
-        found = F.binary_cross_entropy_with_logits(scores, values.to(scores.dtype), reduction="none")
+        found = F.binary_cross_entropy_with_logits(
+            scores, values.to(scores.dtype), reduction="none"
+        )
         return found.sum(1)
 
 
@@ -156,12 +170,15 @@ class Proportional:
     def free(self, values: Tensor, weights: Tensor) -> Tensor:
         """Give what makes the cuts' log odds those of the labels."""
         below = _shares(values, weights, self.classes).cumsum(0)[:-1]
-        bias = torch.logit(1 - below.clamp(_EDGE, 1 - _EDGE))
-        return torch.cat([bias[:1], (bias[:-1] - bias[1:]).clamp(min=_EDGE).log()])
+        return self.free_of(torch.logit(1 - below.clamp(_EDGE, 1 - _EDGE)))
 
     def bias(self, free: Tensor) -> Tensor:
         """Go down from the highest bias, step by step."""
         return free[0] - torch.cat([torch.zeros_like(free[:1]), free[1:].exp().cumsum(0)])
+
+    def free_of(self, bias: Tensor) -> Tensor:
+        """Give the highest bias and the logarithms of the steps down from it."""
+        return torch.cat([bias[:1], (bias[:-1] - bias[1:]).clamp(min=_EDGE).log()])
 
     def losses(self, scores: Tensor, values: Tensor) -> Tensor:
         """Give each image's negative logarithm of the probability between its grade's two cuts.
@@ -187,9 +204,9 @@ def likelihood_of(scale: str, targets: int) -> Likelihood:
         scale: ``multiclass``, ``multilabel`` or ``ordinal``.
         targets: Number of classes, labels or grades.
     """
-    kinds = {"multiclass": Multinomial, "multilabel": Independent, "ordinal": Proportional}
-    found: Likelihood = kinds[scale](targets)
-    return found
+    if scale == "multiclass":
+        return Multinomial(targets)
+    return Independent(targets) if scale == "multilabel" else Proportional(targets)
 
 
 def _shares(values: Tensor, weights: Tensor, classes: int) -> Tensor:

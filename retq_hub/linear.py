@@ -6,6 +6,7 @@ free. What E features of n images can say lies in at most n directions: fits are
 Axis letters: n images, E features, R vectors, B biases.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -100,10 +101,10 @@ class Solver:
         free = likelihood.free(self._values, self._weights)
         share = self._weights / self._weights.sum()
 
-        def objective() -> Tensor:
+        def objective() -> Iterator[Tensor]:
             scores = reduced @ moved.T + likelihood.bias(free)
             penalty = l2 * (moved * stretch).square().sum()
-            return share @ likelihood.losses(scores, self._values) + penalty
+            yield share @ likelihood.losses(scores, self._values) + penalty
 
         descend([moved, free], objective)
         vector = (moved * stretch) @ self._right
