@@ -21,6 +21,7 @@ LINES: list[set[str]] = [
         "embedded",
         "errors",
         "frontmatter",
+        "gradation",
         "grids",
         "hub",
         "lesions",
