@@ -25,7 +25,10 @@ LABELS = {
 _TASK = "image-segmentation"
 _TAGS = ("retq", "query-vector")
 _PIPELINE_TAGS = ("retq", "retq-pipeline")
-_TAG_KINDS = ("retq-backbone:", "target:", "modality:")
+KIND_TAG = "retq-kind:"
+"""Beginning of the tag that says what kind of query one is; a segmentation has none."""
+
+_TAG_KINDS = ("retq-backbone:", KIND_TAG, "target:", "modality:")
 _REPO_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
 _LONGEST_REPO_ID = 96
 

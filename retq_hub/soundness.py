@@ -20,6 +20,7 @@ _VERSION = re.compile(
 )
 _PATH = re.compile(r"[a-z0-9][\w.-]*(?:/[a-z0-9][\w.-]*)*", re.ASCII | re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]+")
+_KINDS = (None, "classification", "text")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -32,6 +33,8 @@ def is_sound(record: Record) -> bool:
         and _is_text(record)
         and record.floats >= 1
         and all(value is None or 0 <= value <= 1 for value in (record.dice, record.auroc))
+        and (record.kappa is None or -1 <= record.kappa <= 1)
+        and record.kind in _KINDS
         and all(-1 <= one.cosine <= 1 for one in record.near or ())
     )
 

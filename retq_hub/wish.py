@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from retq_hub.record import Record
 from retq_hub.spec import BackboneSpec
 
-__all__ = ["Wish", "fits"]
+__all__ = ["KINDS", "Wish", "fits"]
+
+KINDS = ("segmentation", "classification", "text")
+"""What a query can be; a record names the first by naming none."""
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """Text that JSON writes as it is."""
@@ -17,7 +20,9 @@ class Wish:
     """What somebody looks for; all of it must hold, in upper or lower case.
 
     Attributes:
-        words: Each is part of the name, summary, a target, a data set, the backbone or the licence.
+        words: Each is part of the name, summary, a target, a data set, the backbone, the licence or
+            the kind.
+        kind: One of `KINDS`.
         target: Part of what a target is called.
         backbone: The query was made for its weights.
         dataset: Part of what a data set is called.
@@ -31,11 +36,13 @@ class Wish:
     dataset: str | None = None
     licence: str | None = None
     min_dice: float | None = None
+    kind: str | None = None
 
     def matches(self, record: Record) -> bool:
         """Whether a record is what is looked for."""
         return (
             (self.min_dice is None or (record.dice is not None and record.dice >= self.min_dice))
+            and (self.kind is None or self.kind == (record.kind or KINDS[0]))
             and (self.backbone is None or _is_made_for(record, self.backbone))
             and (self.licence is None or self.licence.lower() == record.licence.lower())
             and _is_part(self.target, record.targets)
@@ -47,7 +54,8 @@ class Wish:
     def needles(self) -> list[bytes]:
         """Texts that every record contains that matches, in lower case, the longest first."""
         digest = self.backbone.weights_digest if self.backbone else None
-        needed = [*self.words, self.target, self.dataset, self.licence, digest]
+        kind = None if self.kind == KINDS[0] else self.kind
+        needed = [*self.words, self.target, self.dataset, self.licence, digest, kind]
         plain = {part for one in needed if one for part in _PLAIN.findall(one.lower())}
         return [one.encode("ascii") for one in sorted(plain, key=lambda one: (-len(one), one))]
 
