@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from retq_hub import stock
 from retq_hub.errors import NetworkError
+from retq_hub.kinds import SEGMENTATION
 from retq_hub.progress import Progress, tell
 from retq_hub.record import Near
 from retq_hub.soundness import is_repo, plain
 from retq_hub.spec import BackboneSpec
 from retq_hub.stock import Entry
-from retq_hub.wish import KINDS, Wish, fits
+from retq_hub.wish import Wish, fits
 
 if TYPE_CHECKING:
     from retq_hub.listing import Listing
@@ -35,7 +36,7 @@ class Hit:
         name: What one asks for.
         registry: The registry that lists it; None for the Hub.
         fits: Whether it can be used with the backbone at hand.
-        kind: One of `retq_hub.wish.KINDS`.
+        kind: One of `retq_hub.kinds.KINDS`.
         private: Only some may see it.
         gated: Its terms must be accepted first.
     """
@@ -44,7 +45,7 @@ class Hit:
     targets: tuple[str, ...]
     datasets: tuple[str, ...]
     fits: bool | None
-    kind: str = KINDS[0]
+    kind: str = SEGMENTATION
     version: str | None = None
     summary: str | None = None
     backbone: str | None = None
@@ -118,7 +119,7 @@ def _of_entry(entry: Entry, spec: BackboneSpec) -> Hit:
         ),
         **(
             {name: getattr(one, name) for name in one.__struct_fields__}
-            | {"kind": one.kind or KINDS[0]}
+            | {"kind": one.kind or SEGMENTATION}
         ),
     )
 

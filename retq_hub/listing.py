@@ -10,9 +10,9 @@ from typing import Any
 from retq_hub.hub import reading
 from retq_hub.hub.client import PATIENCE_S
 from retq_hub.hub.reading import Described
+from retq_hub.kinds import KINDS, SEGMENTATION
 from retq_hub.metadata import KIND_TAG
 from retq_hub.text import printable
-from retq_hub.wish import KINDS
 
 __all__ = ["Listing", "search"]
 
@@ -104,7 +104,7 @@ def _listing(described: Described) -> Listing:
         backbone="".join(_tagged(described, "retq-backbone:")[:1])[:12],
         datasets=tuple(dict.fromkeys((*_tagged(described, "dataset:"), *_measured_on(described)))),
         licence="".join(_tagged(described, "license:")[:1]) or _text_of(described.card, "license"),
-        kind=next((one for one in _tagged(described, KIND_TAG) if one in KINDS), KINDS[0]),
+        kind=next((one for one in _tagged(described, KIND_TAG) if one in KINDS), SEGMENTATION),
         dice=_first(described, "dice"),
         auroc=_first(described, "auroc"),
         kappa=_first(described, "quadratic_kappa"),

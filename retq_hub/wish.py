@@ -3,13 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from retq_hub.kinds import SEGMENTATION
 from retq_hub.record import Record
 from retq_hub.spec import BackboneSpec
 
-__all__ = ["KINDS", "Wish", "fits"]
-
-KINDS = ("segmentation", "classification", "text")
-"""What a query can be; a record names the first by naming none."""
+__all__ = ["Wish", "fits"]
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """Text that JSON writes as it is."""
@@ -22,7 +20,7 @@ class Wish:
     Attributes:
         words: Each is part of the name, summary, a target, a data set, the backbone, the licence or
             the kind.
-        kind: One of `KINDS`.
+        kind: One of `retq_hub.kinds.KINDS`.
         target: Part of what a target is called.
         backbone: The query was made for its weights.
         dataset: Part of what a data set is called.
@@ -42,7 +40,7 @@ class Wish:
         """Whether a record is what is looked for."""
         return (
             (self.min_dice is None or (record.dice is not None and record.dice >= self.min_dice))
-            and (self.kind is None or self.kind == (record.kind or KINDS[0]))
+            and (self.kind is None or self.kind == (record.kind or SEGMENTATION))
             and (self.backbone is None or _is_made_for(record, self.backbone))
             and (self.licence is None or self.licence.lower() == record.licence.lower())
             and _is_part(self.target, record.targets)
@@ -54,7 +52,7 @@ class Wish:
     def needles(self) -> list[bytes]:
         """Texts that every record contains that matches, in lower case, the longest first."""
         digest = self.backbone.weights_digest if self.backbone else None
-        kind = None if self.kind == KINDS[0] else self.kind
+        kind = None if self.kind == SEGMENTATION else self.kind
         needed = [*self.words, self.target, self.dataset, self.licence, digest, kind]
         plain = {part for one in needed if one for part in _PLAIN.findall(one.lower())}
         return [one.encode("ascii") for one in sorted(plain, key=lambda one: (-len(one), one))]

@@ -10,9 +10,10 @@ from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.discovery import Hit
 from retq_hub.errors import UsageError
+from retq_hub.kinds import CLASSIFICATION, KINDS, SEGMENTATION
 from retq_hub.manifest import to_json
 from retq_hub.spec import BackboneSpec
-from retq_hub.wish import KINDS, Wish
+from retq_hub.wish import Wish
 
 __all__ = ["list_command", "search_command"]
 
@@ -102,9 +103,9 @@ def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
         return
     kinds = [kind for kind in KINDS if any(one.kind == kind for one in found)]
     for kind in kinds:
-        if kinds != [KINDS[0]]:
+        if kinds != [SEGMENTATION]:
             click.echo(f"{kind}:")
-        _print_kind([one for one in found if one.kind == kind], graded=kind == "classification")
+        _print_kind([one for one in found if one.kind == kind], graded=kind == CLASSIFICATION)
         click.echo("")
     click.echo(f"fits: can be used with {spec.id}")
 
