@@ -89,8 +89,8 @@ def _members(lock: Lock, manifests: Sequence[QueryManifest]) -> str:
     ]
     header = ("query", "version", "targets", "measured", "licence", "from")
     below = (
-        "What is measured is that of the first evaluation that a member's card gives; Dice is the mean "
-        "over images."
+        "What is measured is that of the first evaluation that a member's card gives; Dice is the "
+        "mean over images."
     )
     return f"## Members\n\n{table(header, rows)}\n\n{below}"
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retq_hub.headline import GRADED
-from retq_hub.kinds import SEGMENTATION
-from retq_hub.manifest import Graded, Licence, Measured, QueryManifest
+from retq_hub.kinds import SEGMENTATION, Graded
+from retq_hub.manifest import Licence, Measured, QueryManifest
 from retq_hub.spec import BackboneSpec
 from retq_hub.tasks import TASKS, kind_of
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, N_CHANNELS
 from retq_hub.errors import UsageError
-from retq_hub.manifest import Head
+from retq_hub.manifest import Head, QueryManifest
+from retq_hub.spec import BackboneSpec
 
 __all__ = ["answer", "looks", "meaning", "parse", "pooled", "upsampling", "width", "written"]
 
