@@ -1,4 +1,4 @@
-"""Draws the picture of an artifact: a photograph with the outlines of what its query marks."""
+"""Draws the picture of an artifact: a photograph with what its query marks, or says of it."""
 
 from pathlib import Path
 
@@ -34,10 +34,19 @@ def draw(folder: Path, backbone: Backbone, *, image: Path | None = None) -> byte
     photograph = decode(image or EXAMPLE_IMAGE)
     pipeline = Pipeline(backbone=backbone, queries={name: query}, embed=False)
     found = pipeline(photograph).segmentations[name]
+    drawn_from, example = subject(query.manifest), image is None
+    if isinstance(found, Classification):
+        highest = grading(found).highest
+        return encode(
+            graded(photograph, found, max_side_px=SIDE_PX),
+            drawn_from=drawn_from,
+            example=example,
+            told=(highest.target.name, highest.probability),
+        )
     size = min(SIDE_PX, *photograph.size)
     return encode(
         targets(photograph, found, max_side_px=SIDE_PX),
-        drawn_from=subject(query.manifest),
-        example=image is None,
+        drawn_from=drawn_from,
+        example=example,
         area=float(found.mask_at(size, size).any(axis=0).mean()),
     )
