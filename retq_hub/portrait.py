@@ -4,12 +4,13 @@ from pathlib import Path
 
 from retq_hub.backbone import Backbone
 from retq_hub.embedded import EXAMPLE_IMAGE
-from retq_hub.errors import NotFoundError
+from retq_hub.grading import grading
 from retq_hub.images import decode
-from retq_hub.overlay import targets
+from retq_hub.overlay import graded, targets
 from retq_hub.picture import SIDE_PX, encode, subject
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
+from retq_hub.result import Classification
 
 __all__ = ["draw"]
 
@@ -34,8 +35,7 @@ def draw(folder: Path, backbone: Backbone, *, image: Path | None = None) -> byte
     name = query.manifest.name
     photograph = decode(image or EXAMPLE_IMAGE)
     pipeline = Pipeline(backbone=backbone, queries={name: query}, embed=False)
-<<<<<<< HEAD
-    found = pipeline(photograph).segmentations[name]
+    found = pipeline(photograph)[name]
     drawn_from, example = subject(query.manifest), image is None
     if isinstance(found, Classification):
         highest = grading(found).highest
@@ -45,11 +45,6 @@ def draw(folder: Path, backbone: Backbone, *, image: Path | None = None) -> byte
             example=example,
             told=(highest.target.name, highest.probability),
         )
-=======
-    found = pipeline(photograph).segmentations.get(name)
-    if found is None:
-        raise NotFoundError("it marks no pixels that could be shown")
->>>>>>> main
     size = min(SIDE_PX, *photograph.size)
     return encode(
         targets(photograph, found, max_side_px=SIDE_PX),
