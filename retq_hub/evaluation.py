@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.comparison import Comparison, compare
 from retq_hub.dataset import Dataset, Sample
 from retq_hub.errors import DatasetError, UsageError
-from retq_hub.features import TokenCache
+from retq_hub.features import ImageFile, TokenCache
 from retq_hub.figures import Evaluation, Example
 from retq_hub.heads import margins, pixel_logits
 from retq_hub.lesions import detect, froc
@@ -28,6 +29,9 @@ __all__ = [
     "EVALUATION_PX",
     "IMAGE_PREFIX",
     "Evaluation",
+    "Found",
+    "Split",
+    "check_recordable",
     "evaluate",
     "record",
     "trained_on",
@@ -39,6 +43,44 @@ EVALUATION_PX = 392
 
 IMAGE_PREFIX = 12
 """So many digits of each training image's digest stand in the manifest."""
+
+
+class Split(Protocol):
+    """A split of a data set, whatever is known of its images."""
+
+    @property
+    def samples(self) -> Sequence[ImageFile]:
+        """The images."""
+        ...
+
+
+class Found(Protocol):
+    """What was found of a query on a split."""
+
+    @property
+    def manifest(self) -> QueryManifest:
+        """The query's."""
+        ...
+
+    @property
+    def dataset(self) -> str:
+        """The data set's id."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """The split."""
+        ...
+
+    @property
+    def n_trained_on(self) -> int:
+        """How many of the images the query was trained on."""
+        ...
+
+    @property
+    def images(self) -> Sequence[object]:
+        """The images."""
+        ...
 
 
 def evaluate(
@@ -213,20 +255,8 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
         UsageError: The query was trained on some of these images, it is published already, the
             figures are of another size, or one is not defined.
     """
-    found = artifact.read(folder)
-    manifest = found.manifest
-    if registry.is_published(folder):
-        raise UsageError(
-            f"{folder} is published in a registry: a published version never changes",
-            hint="record figures before it is put there, or make a new version",
-        )
-    if evaluation.n_trained_on:
-        raise UsageError(
-            f"{manifest.name} was trained on {evaluation.n_trained_on} of the "
-            f"{len(evaluation.images)} images of split {evaluation.split!r} of "
-            f"{evaluation.dataset}: figures on them say nothing",
-            hint="evaluate on images that had no part in training",
-        )
+    manifest = artifact.read_manifest(folder)
+    check_recordable(folder, evaluation)
     if evaluation.size_px != EVALUATION_PX:
         raise UsageError(
             f"these figures are of {evaluation.size_px} x {evaluation.size_px} pixels",
@@ -246,20 +276,34 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
     )
     same = (measured.dataset, measured.split, measured.target)
     others = [one for one in manifest.metrics if (one.dataset, one.split, one.target) != same]
-    manifest = replace(manifest, metrics=(*others, measured))
-    text = cardfile.compose(folder, manifest, registry.backbone_spec(manifest.backbone.id))
-    cardfile.lay_aside(folder)
-    return artifact.write(
-        folder,
-        manifest=manifest,
-        vector=found.vector,
-        bias=found.bias,
-        golden=found.golden,
-        card=text,
-    )
+    return cardfile.rewrite(folder, replace(manifest, metrics=(*others, measured)))
 
 
-def trained_on(manifest: QueryManifest, dataset: Dataset) -> int:
+def check_recordable(folder: Path, found: Found) -> None:
+    """Refuse to record figures of an artifact that must not change, or that say nothing.
+
+    Args:
+        folder: The artifact.
+        found: What was found of it.
+
+    Raises:
+        UsageError: The artifact is published already, or was trained on some of the images.
+    """
+    if registry.is_published(folder):
+        raise UsageError(
+            f"{folder} is published in a registry: a published version never changes",
+            hint="record figures before it is put there, or make a new version",
+        )
+    if found.n_trained_on:
+        raise UsageError(
+            f"{found.manifest.name} was trained on {found.n_trained_on} of the "
+            f"{len(found.images)} images of split {found.split!r} of "
+            f"{found.dataset}: figures on them say nothing",
+            hint="evaluate on images that had no part in training",
+        )
+
+
+def trained_on(manifest: QueryManifest, dataset: Split) -> int:
     """Count the images of a split that a query was trained on, by their content."""
     known = {prefix for data in manifest.data for prefix in data.images or ()}
     return sum(sample.image_digest[:IMAGE_PREFIX] in known for sample in dataset.samples)
