@@ -162,9 +162,11 @@ def _example(one: Typical) -> str:
     true = ", ".join(labels[name] for name in one.graded.label) or "no finding"
     said = ", ".join(labels[name] for name in one.graded.predicted) or "no finding"
     pictures = figure(
-        photograph(picture, _PICTURE_PX), alt=f"The photograph {one.graded.id}", caption=f"{true}"
+        photograph(picture, _PICTURE_PX),
+        alt=f"The photograph {one.graded.id}",
+        caption="The photograph",
     )
-    if isinstance(one.reading, Classification) and one.reading.weights is not None:
+    if isinstance(one.reading, Classification) and _looks(one.reading):
         pictures += attention_figure(picture, one.reading, max_side_px=_PICTURE_PX)
     return f"""<div class="pair">
 <h3>{one.kind.capitalize()}: {escape(one.graded.id)}, {escape(true)}; predicted {escape(said)}</h3>
@@ -173,6 +175,12 @@ def _example(one: Typical) -> str:
 </div>
 {bars_table(grading(one.reading))}
 </div>"""
+
+
+def _looks(reading: Classification) -> bool:
+    """Whether some places counted more than others."""
+    maps = reading.weights
+    return maps is not None and bool((maps.max(axis=(1, 2)) > 1.01 * maps.mean(axis=(1, 2))).any())
 
 
 def _every_image(found: Assessment) -> str:

@@ -50,7 +50,7 @@ def targets_table(found: Assessment) -> str:
     return f"""<table class="wide">
 <thead><tr><th scope="col"></th><th scope="col" class="number">Photographs</th>
 <th scope="col" class="number extra">Predicted</th><th scope="col" class="number">Sensitivity</th>
-<th scope="col" class="number">Specificity</th>
+<th scope="col" class="number extra">Specificity</th>
 <th scope="col" class="number">AUROC</th></tr></thead>
 <tbody>
 {rows}</tbody>
@@ -143,7 +143,7 @@ def _class_row(one: ClassFigures, label: str) -> str:
         area = f"{one.auroc.value:.3f}<small>{interval(one.auroc, 3)}</small>"
     return f"""<tr><th scope="row">{escape(label)}</th><td class="number">{one.n_images}</td>
 <td class="number extra">{one.n_predicted}</td><td class="number">{_share(one.sensitivity)}</td>
-<td class="number">{_share(one.specificity)}</td><td class="number">{area}</td></tr>
+<td class="number extra">{_share(one.specificity)}</td><td class="number">{area}</td></tr>
 """
 
 

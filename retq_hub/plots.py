@@ -97,12 +97,18 @@ def calibration_plot(bins: Sequence[tuple[float, float, int]], *, said: str) -> 
     x = _Axis(label="Probability", ticks=_UNIT, share=_identity)
     y = _Axis(label="Observed share", ticks=_UNIT, share=_identity)
     places = [(probability, observed) for probability, observed, _ in bins]
+    most = max(n for _, _, n in bins)
     drawn = [
         _line(x, y, [(0, 0), (1, 1)], "guide"),
         _line(x, y, places, "curve"),
-        *(_dot(x, y, (one, other), 1.5 + 0.75 * math.log10(n)) for one, other, n in bins),
+        *(_dot(x, y, (one, other), _size(n, most)) for one, other, n in bins),
     ]
     return _plot(x, y, drawn, said=said)
+
+
+def _size(n: int, most: int) -> float:
+    """Give a dot's radius: counts of pixels differ by powers of ten, those of images do not."""
+    return 2 + 4 * math.log1p(n) / math.log1p(most)
 
 
 def froc_plot(froc: Froc) -> str:

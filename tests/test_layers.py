@@ -145,7 +145,7 @@ LINES: list[set[str]] = [
     {"query"},
     {"application", "gradebook", "matching"},
     {"evaluation", "gradetables", "pipeline", "tally"},
-    {"trainingset"},
+    {"pointing", "trainingset"},
     {"assessment", "exact", "gradesheet", "outputs", "portrait", "replay", "replication"},
     {"segment", "validation"},
     {"demo", "presentation"},

@@ -25,7 +25,9 @@ def solved(features: Tensor, values: Tensor, likelihood: Likelihood, l2: float) 
     return Solver(features, values, likelihood=likelihood, weights=ones).solve(l2)
 
 
-def slope(fit: Linear, features: Tensor, values: Tensor, likelihood: Likelihood, l2: float) -> float:
+def slope(
+    fit: Linear, features: Tensor, values: Tensor, likelihood: Likelihood, l2: float
+) -> float:
     """The largest slope of the plain objective at a fit, biases taken as they are."""
     vector = fit.vector.clone().requires_grad_(True)
     bias = fit.bias.clone().requires_grad_(True)
