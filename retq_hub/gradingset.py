@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from retq_hub import twins
 from retq_hub.crossval import folds
 from retq_hub.dataset import some
 from retq_hub.errors import DatasetError
@@ -35,6 +36,7 @@ class GradingSet:
         likelihood: What the labels say of scores.
 
     Raises:
+        ImageError: An image cannot be used.
         DatasetError: Too few images have a label, or no folds can be dealt that leave each class to
             learn from.
     """
@@ -48,6 +50,7 @@ class GradingSet:
         self._check_enough()
         self.parts = folds(self.digests, seed=seed, strata=self._shown.tolist())
         self._check_folds()
+        self._photographs = tuple(sorted(set(twins.codes(labels.samples, progress=progress))))
         self._say_contradictions(progress)
 
     @property
@@ -73,6 +76,7 @@ class GradingSet:
             n_images=len(labels.samples),
             n_positive=labels.counts,
             images=tuple(sorted({one[:IMAGE_PREFIX] for one in self.digests})),
+            photographs=self._photographs,
             citation=labels.citation,
         )
 

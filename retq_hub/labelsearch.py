@@ -1,7 +1,7 @@
 """How an image shall become one vector, and with which L2 weight, by held-out log loss.
 
-Layers first, then how tokens are weighed; each with all L2 weights. Folds are dealt over the training
-images; features are standardised over all of them, whatever their labels.
+Layers first, then how tokens are weighed; each with all L2 weights. Folds are dealt over the
+training images; features are standardised over all of them, whatever their labels.
 
 Axis letters: n images, E features, B biases.
 """
