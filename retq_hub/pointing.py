@@ -71,8 +71,9 @@ def point(
     """Measure a grader's maps against masks, at 392 x 392 pixels.
 
     ``attention`` is how much a place counted, a mean over attention vectors; ``evidence`` what the
-    place added to the score of a higher grade or of the last class, where it can be told; ``fundus``
-    is 1 within the photographed field and 0 in the dark beside it, what any map should surpass.
+    place added to the score of a higher grade or of the last class, where it can be told;
+    ``fundus`` is 1 within the photographed field and 0 in the dark beside it, what any map should
+    surpass.
 
     Args:
         query: A classification that pools by attention.

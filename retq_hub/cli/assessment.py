@@ -8,6 +8,7 @@ import click
 
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.errors import UsageError
+from retq_hub.headline import GRADED
 from retq_hub.storage import check_writable
 
 if TYPE_CHECKING:
@@ -111,12 +112,16 @@ def _print(found: "Assessment") -> None:
 
 def _print_figures(figures: "dict[str, Figure]") -> None:
     rows = [
-        (name.replace("_", " "), f"{one.value:.4f}", f"{one.ci95[0]:.4f} - {one.ci95[1]:.4f}")
+        (GRADED[name], f"{one.value:.4f}", f"{one.ci95[0]:.4f} - {one.ci95[1]:.4f}")
         for name, one in figures.items()
     ]
     print_table(("over all images", "value", "95 % interval"), rows, right=2)
     most = max((one.n_resamples for one in figures.values()), default=0)
-    fewer = [f"{name} {one.n_resamples}" for name, one in figures.items() if one.n_resamples < most]
+    fewer = [
+        f"{GRADED[name]} {one.n_resamples}"
+        for name, one in figures.items()
+        if one.n_resamples < most
+    ]
     if fewer:
         click.echo(f"resamples that lack a class do not count; of {most}: {', '.join(fewer)}")
 
@@ -150,13 +155,13 @@ def _print_groups(found: "Assessment") -> None:
         for group, one in found.groups.items()
     ]
     click.echo()
-    heads = ("group", "images", *(name.replace("_", " ") for name in names))
+    heads = ("group", "images", *(GRADED[name] for name in names))
     print_table(heads, rows, right=1 + len(names))
 
 
 def _print_differences(against: "Other") -> None:
     rows = [
-        (name.replace("_", " "), f"{one.value:+.4f}", f"{one.ci95[0]:+.4f} to {one.ci95[1]:+.4f}")
+        (GRADED[name], f"{one.value:+.4f}", f"{one.ci95[0]:+.4f} to {one.ci95[1]:+.4f}")
         for name, one in against.differences.items()
     ]
     click.echo(f"\nagainst {against.query}\n")
