@@ -123,7 +123,9 @@ def _print_figures(figures: "dict[str, Figure]") -> None:
         if one.n_resamples < most
     ]
     if fewer:
-        click.echo(f"resamples that lack a class do not count; of {most}: {', '.join(fewer)}")
+        click.echo(
+            f"of {most} resamples those that lack a class do not count:\n  {', '.join(fewer)}"
+        )
 
 
 def _share(value: float | None) -> str:
