@@ -8,8 +8,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from retq_hub import artifact, cardfile, registry
+from retq_hub.application import Application
 from retq_hub.backbone import LazyBackbone
 from retq_hub.comparison import Comparison, compare
 from retq_hub.dataset import Dataset, Sample
@@ -17,6 +19,8 @@ from retq_hub.errors import DatasetError, UsageError
 from retq_hub.features import ImageFile, TokenCache
 from retq_hub.figures import Evaluation, Example
 from retq_hub.heads import margins, pixel_logits
+from retq_hub.images import decode
+from retq_hub.kinds import CLASSIFICATION, TEXT
 from retq_hub.lesions import detect, froc
 from retq_hub.manifest import Measured, QueryManifest
 from retq_hub.metrics import METRICS, ImageMetrics, by_group, score, summarise
@@ -24,6 +28,7 @@ from retq_hub.pixels import PixelCounts
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.resampling import area_intervals, coarse_counts
+from retq_hub.result import ZeroShot
 
 __all__ = [
     "EVALUATION_PX",
@@ -109,7 +114,7 @@ def evaluate(
 
     Raises:
         UsageError: The query has several targets and none is called like the data set's, or the
-            two queries have different targets.
+            two queries have different targets, or one classifies whole images.
         BackboneMismatch: The query was made for another backbone.
         DatasetError: Images or masks cannot be used, or no mask marks anything.
     """
@@ -150,6 +155,11 @@ class _Scorer:
         self, query: Query, dataset: Dataset, *, backbone: LazyBackbone | None, size_px: int
     ) -> None:
         self.manifest = query.manifest
+        if self.manifest.is_kind(CLASSIFICATION):
+            raise UsageError(
+                f"{self.manifest.name} classifies whole images: it marks no pixels",
+                hint="evaluate it with labels: --labels CSV --column NAME",
+            )
         self._query = query
         self._number = _target_number(self.manifest, dataset)
         self.target = self.manifest.targets[self._number].name
@@ -170,6 +180,7 @@ class _Scorer:
                 "trained on: figures on them say nothing of new images"
             )
         self._cache = TokenCache(backbone=backbone)
+        self._application = Application({"query": self._query}, backbone=backbone)
         self._cache.fill(self._dataset.samples, self.manifest.basis, progress=progress)
 
     def evaluation(self, masks: NDArray[np.bool_], *, progress: Progress) -> Evaluation:
@@ -215,8 +226,7 @@ class _Scorer:
     def _logits(self, sample: Sample) -> NDArray[np.float32]:
         """Predict one image: (S, S) float32 logits of the target."""
         with torch.inference_mode():
-            blocks = self._cache.blocks(sample, self.manifest.basis)
-            grid = self._query(*(block[None] for block in blocks))[0]
+            grid = self._grid(sample)
             head, size = self.manifest.head, self._size_px
             logits = pixel_logits(head, grid, size, size, sample.guide)
             if head.activation == "softmax":
@@ -224,6 +234,17 @@ class _Scorer:
                 cuts = torch.logit(torch.tensor(head.thresholds))[:, None, None]
                 logits = margins(head, logits).clamp(-20, 20) + cuts
             return np.asarray(logits[self._number].numpy())
+
+    def _grid(self, sample: Sample) -> Tensor:
+        """Predict one image: (C, G, G) float32 logits."""
+        basis = self.manifest.basis
+        if not self.manifest.is_kind(TEXT):
+            blocks = self._cache.blocks(sample, basis)
+            return self._query(*(block[None] for block in blocks))[0]
+        tokens, embedding = self._cache.tokens(sample, basis), self._cache.embedding(sample)
+        found = self._application(decode(sample.image), tokens, embedding)["query"]
+        assert isinstance(found, ZeroShot), "that is what texts say"
+        return torch.from_numpy(found.logits)
 
 
 def _check_targets(scorers: Sequence[_Scorer]) -> None:

@@ -208,11 +208,16 @@ def _estimates(
         if np.isfinite(value) and every.size:
             low, high = np.percentile(every, [2.5, 97.5])
             found[name] = Figure(
-                value=round(value, 6),
-                ci95=(round(float(low), 6), round(float(high), 6)),
+                value=_round(value),
+                ci95=(_round(low), _round(high)),
                 n_resamples=every.size,
             )
     return found
+
+
+def _round(value: float) -> float:
+    """Six decimals, as all figures have; nothing is written as minus zero."""
+    return round(float(value), 6) + 0.0
 
 
 def _resamples(n: int, seed: int) -> Iterator[Floats]:

@@ -24,12 +24,15 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
-def dataset_options(*, split: str, several: bool = False) -> Callable[[Command], Command]:
+def dataset_options(
+    *, split: str, several: bool = False, needs_target: bool = True
+) -> Callable[[Command], Command]:
     """Add the options that name a split of a data set.
 
     Args:
         split: The split that is used if none is named.
         several: Whether more than one target may be named.
+        needs_target: Whether one must be named; not where labels may be given in place of masks.
     """
     options = [
         click.option("--dataset", help="A published data set: idrid or hvdropdb."),
@@ -39,7 +42,7 @@ def dataset_options(*, split: str, several: bool = False) -> Callable[[Command],
         click.option("--csv", "table", type=_PATH, help="A CSV with image, mask and split."),
         click.option(
             "--target",
-            required=True,
+            required=needs_target,
             multiple=True,
             help="What the masks mark: disc, lesions ..."
             + (" Several make one query of several vectors." if several else ""),
@@ -106,6 +109,10 @@ def open_dataset(
     from retq_hub import datasets
 
     if not isinstance(target, str):
+        if not target:
+            raise UsageError(
+                "no target is named", hint="--target says what masks mark, --column which labels"
+            )
         if len(target) != 1:
             raise UsageError(
                 f"targets {', '.join(target)}: one is scored at a time", hint="name one --target"
