@@ -96,7 +96,7 @@ def test_the_heatmap_is_the_score(way: tuple[str, bool, int], likelihood: Likeli
 
 @pytest.mark.parametrize("method", ["softmax", "sigmoid"])
 def test_attention_finds_what_the_labels_hang_on(method: str) -> None:
-    tokens, values, marked = images()
+    tokens, values, _ = images()
     found, fit, value = fitted(tokens, values, Multinomial(2), way=(method, False, 1))
     _, _, before = fitted(tokens, values, Multinomial(2), way=(method, False, 1), steps=0)
     assert value < 0.7 * before
