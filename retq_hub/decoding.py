@@ -67,7 +67,7 @@ def opened(
     if is_stack(image):
         raise kind(
             f"{name} holds {getattr(image, 'n_frames', 1)} frames, one image is expected",
-            hint="`retq segment` reads it as a volume; or save the frame you mean as a file",
+            hint="Pipeline.volume and `retq segment` read volumes; or save the frame you mean",
         )
     image.load()
     image.getexif()
