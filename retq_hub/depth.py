@@ -65,13 +65,13 @@ def scale_of(images: Iterable[Image.Image], name: str) -> Scale:
     Raises:
         ImageError: Values are negative, not finite or too large.
     """
-    lowest, highest, floats = np.inf, -np.inf, False
+    lowest, highest, floats = np.float64(np.inf), np.float64(-np.inf), False
     for image in images:
         values = np.asarray(image)
-        lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
+        # Unlike Python's own, these keep NaN.
+        lowest, highest = np.minimum(lowest, values.min()), np.maximum(highest, values.max())
         floats = floats or image.mode == "F"
     most = 1 if floats else 2 ** _DEPTHS[-1] - 1
-    # Written so that it is true of NaN too.
     if not (lowest >= 0 and highest <= most):
         wanted = "0-1 for floats" if floats else f"0-{most} for integers"
         raise ImageError(
@@ -114,4 +114,4 @@ def windowed(values: NDArray[Any], window: Window) -> NDArray[np.float64]:
 
 def eight_bits(level: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Bring levels of 0-1 to 0-255, of the same shape."""
-    return np.rint(np.clip(level, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(level, 0, 1) * 255), dtype=np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,12 @@ _LEVELS = (
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
 )
 _GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_MISFITS = (AttributeError, NotImplementedError, RecursionError, RuntimeError, ValueError)
+"""What pydicom raises where a header says too little, or what the pixels are not."""
+
+_Place: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Where a slice lies: its position, and the directions of its rows and columns."""
+
 _EVEN = 0.02
 """So far may steps between slices differ from their mean, as a share of it."""
 
@@ -96,12 +102,16 @@ def _reading(path: Path) -> Iterator[None]:
 
     try:
         with decoding(path, ImageError):
-            yield
+            try:
+                yield
+            except _MISFITS as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise ImageError(
+                    f"{path} cannot be decoded ({reason})",
+                    hint="header and pixels do not fit: export it again",
+                ) from error
     except InvalidDicomError as error:
         raise ImageError(f"{path} is no DICOM file", hint="get it again") from error
-    except (AttributeError, NotImplementedError, RecursionError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{path} cannot be decoded ({reason})", hint="get it again") from error
 
 
 def _header(path: Path) -> "Dataset":
@@ -124,7 +134,7 @@ def _header(path: Path) -> "Dataset":
 
 def _check_syntax(path: Path, header: "Dataset") -> None:
     """Refuse compressions that cannot be read, or not with the plugins that are installed."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = header.file_meta.TransferSyntaxUID
     try:
@@ -160,7 +170,7 @@ def _frames(
     path: Path, header: "Dataset", colour: bool, indices: Iterable[int]
 ) -> Iterator[Image.Image]:
     """Decode frames as 8-bit RGB."""
-    from pydicom.pixels import iter_pixels
+    from pydicom.pixels.utils import iter_pixels
 
     wanted = list(indices)
     with _reading(path):
@@ -196,7 +206,7 @@ def _functional(header: "Dataset", index: int, sequences: Iterable[str]) -> "Ite
 
 def _level(values: NDArray[Any], said: "Dataset") -> NDArray[np.float64]:
     """Bring a frame's stored values to 0-1: modality, window or table, polarity."""
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     shown = apply_modality_lut(values, said)
     if tables := said.get("VOILUTSequence"):
@@ -265,9 +275,9 @@ def _between(header: "Dataset", n: int) -> float | None:
     return abs(mean)
 
 
-def _places(header: "Dataset", n: int) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+def _places(header: "Dataset", n: int) -> list[_Place]:
     """Give position and orientation of each frame; nothing if they are not said of all."""
-    found = []
+    found: list[_Place] = []
     for index in range(n):
         position, way = (
             tuple(float(one) for item in items for one in (item.get(name) or ()))

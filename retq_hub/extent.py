@@ -35,9 +35,8 @@ class Extent:
     @property
     def areas(self) -> NDArray[np.float64]:
         """(n,) float64, the share of each slice that is marked."""
-        return np.array([one.n_marked for one in self.profiles]) / (
-            self.en_face.shape[1] * self.height
-        )
+        counts = np.array([one.n_marked for one in self.profiles], dtype=np.float64)
+        return counts / (len(self.profiles[0].columns) * self.height)
 
     @property
     def share(self) -> float:
@@ -72,4 +71,4 @@ class Extent:
 
 def profile_of(mask: NDArray[np.bool_]) -> Profile:
     """Reduce an (H, W) mask of a slice to what an extent needs."""
-    return Profile(int(mask.sum()), mask.any(axis=0))
+    return Profile(int(mask.sum()), np.asarray(mask.any(axis=0)))

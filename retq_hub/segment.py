@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from retq_hub import volumes
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
 from retq_hub.images import SUFFIXES, decode, image_files
@@ -72,8 +73,12 @@ class Outcome:
     failed: dict[str, ImageError]
 
 
-def find_images(arguments: Iterable[str]) -> list[Job]:
-    """Expand files, folders and patterns to images.
+def find_images(arguments: Iterable[str], *, volume: bool = False) -> list[Job]:
+    """Expand files, folders and patterns to images and volumes.
+
+    Args:
+        arguments: What the user named.
+        volume: Take each folder for a volume, not for a folder of images.
 
     Raises:
         NotFoundError: There is no such file, or a folder or pattern has no images.
@@ -81,8 +86,10 @@ def find_images(arguments: Iterable[str]) -> list[Job]:
     found: dict[Path, Path] = {}
     for argument in arguments:
         path = Path(argument).expanduser()
-        if path.is_dir():
-            inside = image_files(path)
+        if path.is_dir() and volume:
+            found[path] = Path(path.resolve().name)
+        elif path.is_dir():
+            inside = image_files(path, (*SUFFIXES, *volumes.SUFFIXES))
             if not inside:
                 raise NotFoundError(
                     f"{path} has no images", hint=f"they end in {', '.join(SUFFIXES)}"

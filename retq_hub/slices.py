@@ -46,7 +46,7 @@ class VolumeSegmentation:
     @cached_property
     def extent(self) -> Extent:
         """How much is marked, at the slices' own size; of any target, where there are several."""
-        masks = (one.mask_at(*one.size).any(axis=0) for one in self.slices)
+        masks = (np.asarray(one.mask_at(*one.size).any(axis=0)) for one in self.slices)
         return Extent(
             profiles=tuple(map(profile_of, masks)),
             height=self.slices[0].size[1],
