@@ -196,7 +196,7 @@ def _head(manifest: QueryManifest, backbone: BackboneSpec) -> list[tuple[str, st
     chosen = [("threshold", thresholds), ("threshold chosen by", inline(head.threshold_choice))]
     reads = f"`{written(manifest.basis, size_px=size_px)}`"
     if manifest.is_kind(CLASSIFICATION):
-        rows = [("reads", inline(pooled(manifest, backbone, size_px=size_px)))]
+        rows = [("reads", inline(pooled(manifest, embedding=backbone.pooling, size_px=size_px)))]
         rows += [("answers", answer(head)), *(chosen if thresholds else [])]
         return [*rows, ("probabilities", inline(meaning(head)))]
     rows = [("reads", reads)]

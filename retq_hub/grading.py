@@ -1,6 +1,7 @@
 """What a query says of a whole image, target by target: shares, and words for them."""
 
 from dataclasses import dataclass
+from typing import overload
 
 from retq_hub.manifest import Target
 from retq_hub.result import Classification, Reading, ZeroShot
@@ -51,6 +52,14 @@ class Grading:
     def text(self) -> str:
         """What is said, in the targets' labels; ``none of them`` where none is."""
         return ", ".join(one.target.label for one in self.shares if one.said) or "none of them"
+
+
+@overload
+def grading(found: Classification | ZeroShot) -> Grading: ...
+
+
+@overload
+def grading(found: Reading) -> Grading | None: ...
 
 
 def grading(found: Reading) -> Grading | None:

@@ -13,7 +13,6 @@ from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, N_CHANNELS
 from retq_hub.errors import UsageError
 from retq_hub.manifest import Head, QueryManifest
-from retq_hub.spec import BackboneSpec
 
 __all__ = ["answer", "looks", "meaning", "parse", "pooled", "upsampling", "width", "written"]
 
@@ -105,17 +104,17 @@ def looks(manifest: QueryManifest) -> bool:
     return manifest.pooling is not None and manifest.pooling.method == "attention"
 
 
-def pooled(manifest: QueryManifest, backbone: BackboneSpec | None, *, size_px: int) -> str:
+def pooled(manifest: QueryManifest, *, embedding: str, size_px: int) -> str:
     """Say in a line what of an image a classification reads.
 
     Args:
         manifest: Of a classification.
-        backbone: The backbone, if it is known.
+        embedding: How the backbone's own embedding is pooled; empty: not known.
         size_px: The backbone's own input size, which is left out.
     """
     how = manifest.pooling
     if how is None or how.method != "attention":
-        means = f" ({backbone.pooling})" if backbone else ""
+        means = f" ({embedding})" if embedding else ""
         return f"the backbone's image embedding{means}"
     first = "the mean of all tokens, then " if how.whole else ""
     said = f"{first}means of tokens weighted by attention ({how.weighting})"

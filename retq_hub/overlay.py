@@ -181,7 +181,6 @@ def graded(image: Image.Image, found: Classification, *, max_side_px: int = 1600
     else:
         picture = attention_map(image, found, max_side_px=max_side_px)
     told = grading(found)
-    assert told is not None, "a classification has a grading"
     return with_bars(picture, f"{found.manifest.name}: {told.text}", bars(told))
 
 

@@ -1,198 +1,153 @@
-"""Artifacts that speak of whole images, with random vectors: graders, and what texts would make.
+"""Artifacts of every kind but segmentation, with random vectors, and a tiny encoder with text."""
 
-They fit any backbone: the tiny one of the tests, or a real one.
-"""
-
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import tiny as tiny_vit
 import torch
 from PIL import Image
-from torch import Tensor
+from tiny import SPEC, random_state
+from tiny import make_query as make_segmentation
 
-from retq_hub import artifact, pooling, probe, weights
-from retq_hub.artifact import Attention, Golden
+from retq_hub import artifact, goldens, probe, weights
+from retq_hub.artifact import Attention
 from retq_hub.backbone import Backbone, assemble, plan
 from retq_hub.basis import Basis, Pass
-from retq_hub.grids import logit_map, pick
-from retq_hub.kinds import (
-    CLASSIFICATION,
-    TEXT,
-    Derived,
-    Estimate,
-    Graded,
-    Pooling,
-    Similarity,
-    Text,
-)
-from retq_hub.manifest import (
-    DataUse,
-    Head,
-    Licence,
-    QueryManifest,
-    Target,
-    Training,
-    from_json,
-)
+from retq_hub.kinds import Pooling, Similarity, Text
+from retq_hub.manifest import Head, QueryManifest, Target, from_json
 from retq_hub.spec import BackboneSpec
 
-GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")
-SIGNS = ("drusen", "haemorrhages", "cotton-wool spots")
-CC0 = Licence(id="CC0-1.0", commercial_use=True)
-GRADED = Graded(
-    dataset="nothing",
-    split="test",
-    split_digest="0" * 64,
-    n_images=20,
-    values={
-        "quadratic_kappa": Estimate(value=0.625, ci95=(0.5, 0.75)),
-        "auroc": Estimate(value=0.875, ci95=(0.8, 0.95)),
-        "balanced_accuracy": Estimate(value=0.5, ci95=(0.4, 0.6)),
-        "accuracy": Estimate(value=0.55, ci95=(0.45, 0.65)),
-    },
-)
+SCALE = 14.0
 
 
-def make_grader(
+def texted(*, dense: bool = True) -> Backbone:
+    """Make a tiny backbone that shares a space of 8 floats with text; random weights."""
+    architecture = SPEC["architecture"] | {"projection": 8}
+    changes = {"id": "tiny-clip", "architecture": architecture}
+    if dense:
+        architecture["dense"] = True
+        changes["tokens"] = SPEC["tokens"] | {"width": 8, "layers": 1, "candidates": [0]}
+    else:
+        changes |= {"id": "tiny-flair", "pooling": "patch-mean"}
+    spec = from_json(SPEC | changes, BackboneSpec)
+    state = random_state(spec)
+    return Backbone(spec=spec, state=state, weights_digest=weights.digest_of(state))
+
+
+def make_classification(
     folder: Path,
     *,
     backbone: Backbone,
-    pool: str = "embedding",
-    activation: str = "softmax",
-    labels: tuple[str, ...] = GRADES,
     name: str = "tiny-grade",
     version: str = "1.0.0",
-    layers: tuple[int, ...] = (1,),
-    heads: int = 1,
-    whole: bool | None = None,
+    method: str = "attention",
+    activation: str = "softmax",
+    weighting: str = "softmax",
+    basis: Basis | None = None,
+    reads: Basis | None = None,
+    classes: Sequence[str] = ("none", "mild", "severe"),
+    maps: int = 1,
+    whole: bool = False,
     seed: int = 0,
-    scale: float = 1.0,
-    measured: bool = True,
-    **changes: Any,
 ) -> Path:
-    """Write a valid classification with random vectors and give its folder.
-
-    Args:
-        folder: Where.
-        backbone: What it is for.
-        pool: ``embedding`` or ``attention``.
-        activation: ``softmax``, ``sigmoid`` or ``ordinal``.
-        labels: Of the targets.
-        name: Its name.
-        version: Its version.
-        layers: What attention and classifier read.
-        heads: Attention vectors.
-        whole: Whether the plain mean is classified too.
-        seed: Of the vectors.
-        scale: Of the attention vectors: a large one looks at few places.
-        measured: Whether it has figures.
-        changes: Other members of the manifest.
-    """
-    size_px = backbone.spec.preprocessing.size_px
-    basis = Basis(passes=(Pass(size_px=size_px, tiles=1, layers=layers),), norm=True)
-    draw = torch.Generator().manual_seed(seed)
-    attention: Attention | None = None
-    image = Image.fromarray(probe.probe_image(size_px))
-    if pool == "embedding":
-        how = Pooling(method="embedding")
-        pooled = backbone.tokens(image, {}, embed=True)[1]
-        golden = Golden()
+    """Write a valid artifact that classifies with random vectors, and give its folder."""
+    spec = backbone.spec
+    basis = basis or Basis(
+        passes=(Pass(size_px=spec.preprocessing.size_px, tiles=1, layers=(1,)),), norm=True
+    )
+    attends = method == "attention"
+    width = spec.tokens.width * len(basis.layers) if attends else spec.tokens.width
+    E = width * (maps + whole) if attends else width
+    generator = torch.Generator().manual_seed(seed)
+    K = len(classes)
+    ordinal = activation == "ordinal"
+    vector = torch.randn(1 if ordinal else K, E, generator=generator) / E**0.5
+    bias = torch.linspace(1, -1, K - 1) if ordinal else torch.randn(K, generator=generator)
+    attention = None
+    if attends:
+        D = spec.tokens.width * len((reads or basis).layers)
+        attention = (torch.randn(maps, D, generator=generator), torch.zeros(maps))
+        golden = goldens.of_attention(
+            probed(backbone, reads or basis),
+            attention,
+            probed(backbone, basis),
+            (vector, bias),
+            weighting=weighting,
+            whole=whole,
+        )
     else:
-        how = Pooling(method="attention", weighting="softmax", whole=whole)
-        (block,) = assemble(backbone.tokens(image, plan([basis]))[0], basis)
-        directions = scale * torch.randn(heads, block.shape[1], generator=draw)
-        attention = Attention(vector=directions.numpy(), bias=np.zeros(heads, np.float32))
-        logits = logit_map([block[None]], directions, torch.zeros(heads))[0]
-        maps = pooling.weights(logits, "softmax")
-        pooled = pooling.pool([block], maps, whole=bool(whole))
-        golden = _golden(block, logits)
-    K = len(labels)
-    rows, outputs = (1, K - 1) if activation == "ordinal" else (K, K)
-    vector = 2 * torch.randn(rows, len(pooled), generator=draw) / pooled.norm()
-    bias = torch.randn(outputs, generator=draw).sort(descending=True).values
+        image = Image.fromarray(probe.probe_image(spec.preprocessing.size_px))
+        embedding = backbone.tokens(image, {}, embed=True)[1]
+        golden = goldens.of_scores(embedding, vector, bias)
+    pooling = Pooling(method=method)
+    if attends:
+        pooling = Pooling(
+            method=method, weighting=weighting, basis=reads, whole=True if whole else None
+        )
     manifest = replace(
-        _manifest(name, version, labels, backbone, basis),
-        kind=CLASSIFICATION,
-        pooling=how,
+        _manifest(folder, backbone, name, version, classes),
+        kind="classification",
+        pooling=pooling,
+        basis=basis,
         head=Head(
             activation=activation,
             thresholds=(0.5,) * K if activation == "sigmoid" else (),
-            threshold_choice="half" if activation == "sigmoid" else "the most probable counts",
+            threshold_choice="half" if activation == "sigmoid" else "none: the most probable",
         ),
-        graded=(GRADED,) if measured else None,
-        **changes,
     )
     artifact.write(
         folder,
         manifest=manifest,
         vector=vector.numpy(),
         bias=bias.numpy(),
-        attention=attention,
-        golden=replace(
-            golden, pooled=pooled[None].numpy(), scores=(vector @ pooled + bias)[None].numpy()
-        ),
+        golden=golden,
         card=f"# {name}\n",
+        attention=attention and Attention(vector=attention[0].numpy(), bias=attention[1].numpy()),
     )
     return folder
-
-
-def make_clip(folder: Path) -> Backbone:
-    """Give a tiny backbone whose tokens lie in a space shared with texts, and write its files."""
-    document = tiny_vit.SPEC | {
-        "id": "tiny-clip",
-        "title": "A tiny CLIP",
-        "architecture": tiny_vit.SPEC["architecture"] | {"projection": 16, "dense": True},
-        "tokens": tiny_vit.SPEC["tokens"] | {"width": 16, "layers": 1, "candidates": [0]},
-    }
-    spec = from_json(document, BackboneSpec)
-    state = tiny_vit.random_state(spec)
-    source = folder / "tiny-clip.safetensors"
-    tiny_vit.save_file(state, source)
-    tiny_vit.write_spec(
-        folder, source=source, **{k: document[k] for k in document if k != "sources"}
-    )
-    return Backbone(spec=spec, state=state, weights_digest=weights.digest_of(state))
 
 
 def make_text(
     folder: Path,
     *,
     backbone: Backbone,
-    labels: tuple[str, ...] = SIGNS,
-    name: str = "tiny-texts",
+    name: str = "tiny-text",
     version: str = "1.0.0",
+    classes: Sequence[str] = ("hard exudates", "haemorrhages"),
+    per: str = "token",
     seed: int = 0,
-    scale: float = 20.0,
 ) -> Path:
-    """Write a valid query of texts, random directions in the shared space, and give its folder."""
-    size_px = backbone.spec.preprocessing.size_px
-    basis = Basis(passes=(Pass(size_px=size_px, tiles=1, layers=(0,)),), norm=True)
-    image = Image.fromarray(probe.probe_image(size_px))
-    (block,) = assemble(backbone.tokens(image, plan([basis]))[0], basis)
-    tokens = scale * torch.nn.functional.normalize(backbone.shared(block), dim=-1)
-    draw = torch.Generator().manual_seed(seed)
-    vector = torch.nn.functional.normalize(
-        torch.randn(len(labels), tokens.shape[1], generator=draw), dim=-1
+    """Write a valid artifact of random text embeddings, and give its folder."""
+    spec = backbone.spec
+    size = spec.preprocessing.size_px
+    last = spec.tokens.layers - 1
+    basis = Basis(passes=(Pass(size_px=size, tiles=1, layers=(last,)),), norm=True)
+    generator = torch.Generator().manual_seed(seed)
+    vector = torch.randn(len(classes), spec.architecture.projection or 0, generator=generator)
+    vector = vector / vector.norm(dim=1, keepdim=True)
+    bias = torch.zeros(len(classes))
+    tokens, whole = backbone.tokens(
+        Image.fromarray(probe.probe_image(size)), plan([basis]), embed=True
     )
-    bias = torch.zeros(len(labels))
+    (block,) = assemble(tokens, basis)
+    shared = backbone.shared(block)
+    length = backbone.shared(whole).norm() if per == "image" else shared.norm(dim=1, keepdim=True)
     manifest = replace(
-        _manifest(name, version, labels, backbone, basis),
-        kind=TEXT,
+        _manifest(folder, backbone, name, version, classes),
+        kind="text",
+        basis=basis,
         head=Head(
             activation="softmax",
-            thresholds=(0.5,) * len(labels),
-            threshold_choice="more likely than all others together",
+            thresholds=(0.5,) * len(classes),
+            threshold_choice="half",
             background=False,
-            similarity=Similarity(scale=scale, per="token"),
+            similarity=Similarity(scale=SCALE, per=per),
         ),
         text=Text(
-            encoder="drawn at random",
-            prompts=tuple((f"a photograph of {label}", label) for label in labels),
+            encoder="random numbers",
+            prompts=tuple((one,) for one in classes),
             template="{}",
-            averaging="none",
+            averaging="one prompt each, unit length",
             tokenizer="0" * 64,
         ),
         data=(),
@@ -202,56 +157,40 @@ def make_text(
         manifest=manifest,
         vector=vector.numpy(),
         bias=bias.numpy(),
-        golden=_golden(tokens, logit_map([tokens[None]], vector, bias)[0]),
+        golden=goldens.of_map([SCALE * shared / length], vector, bias),
         card=f"# {name}\n",
     )
     return folder
 
 
-def derived(how: str = "weighted by") -> Derived:
-    """An artifact that another one says it was made from."""
-    return Derived(how=how, name="tiny-disc", version="1.0.0", digest="a" * 64)
-
-
-def _golden(tokens: Tensor, logits: Tensor) -> Golden:
-    cells = logits[0].numel()
-    positions = np.arange(0, cells, max(3, cells // 16), dtype=np.int32)
-    return Golden(
-        positions=positions,
-        tokens=pick([tokens], torch.from_numpy(positions).long()).numpy(),
-        logits=logits.contiguous().numpy(),
-    )
+def probed(backbone: Backbone, basis: Basis) -> list[torch.Tensor]:
+    """Give the probe image's tokens, a block a pass."""
+    image = Image.fromarray(probe.probe_image(max(one.side_px for one in basis.passes)))
+    return assemble(backbone.tokens(image, plan([basis]))[0], basis)
 
 
 def _manifest(
-    name: str, version: str, labels: tuple[str, ...], backbone: Backbone, basis: Basis
+    folder: Path, backbone: Backbone, name: str, version: str, classes: Sequence[str]
 ) -> QueryManifest:
-    return QueryManifest(
+    """Give what all kinds have, of a segmentation query for the same backbone."""
+    scratch = folder.parent / f"{folder.name}-as-map"
+    last = backbone.spec.tokens.layers - 1
+    make_segmentation(
+        scratch,
+        backbone=backbone,
         name=name,
         version=version,
-        summary="Tells what random vectors tell.",
-        targets=tuple(Target(name=label.replace(" ", "-"), label=label) for label in labels),
-        backbone=backbone.ref,
-        basis=basis,
-        head=Head(activation="softmax", thresholds=(), threshold_choice="none"),
-        training=Training(
-            recipe="random", loss="none", l2=0.0, seed=0, selection="given", versions={"torch": "2"}
-        ),
-        data=(
-            DataUse(
-                id="nothing",
-                title="No data at all",
-                licence=CC0,
-                split="train",
-                split_digest="0" * 64,
-                n_images=10,
-                n_positive=(2,) * len(labels),
-            ),
-        ),
-        metrics=(),
-        licence=CC0,
-        authors=("Nobody",),
-        intended_use="Tests.",
-        limits="It tells nothing in particular.",
-        files={},
+        layers=(last,),
+        targets=len(classes),
+        measured=False,
+        size_px=backbone.spec.preprocessing.size_px,
     )
+    found = artifact.read_manifest(scratch)
+    for path in scratch.iterdir():
+        path.unlink()
+    scratch.rmdir()
+    slugs = [one.replace(" ", "-") for one in classes]
+    targets = tuple(
+        Target(name=slug, label=label) for slug, label in zip(slugs, classes, strict=True)
+    )
+    return replace(found, targets=targets, summary="Grades what random vectors grade.")

@@ -13,9 +13,12 @@ from retq_hub.errors import UsageError
 if TYPE_CHECKING:
     from retq_hub.pipeline import Pipeline
     from retq_hub.segment import Outcome
+    from retq_hub.summary import Line
 
-__all__ = ["segment_command"]
+__all__ = ["HEADINGS", "WRAPPED", "cells", "segment_command"]
 
+HEADINGS = ("image", "query", "target", "area", "probability")
+WRAPPED = ("image", "query", "target")
 _SHOWN = 20
 
 
@@ -31,7 +34,7 @@ _SHOWN = 20
     type=click.Choice(["npy", "png"]),
     help="Also write probabilities: float32 .npy or 16-bit PNG.",
 )
-@click.option("--overlay/--no-overlay", default=True, help="Draw each image with its masks.")
+@click.option("--overlay/--no-overlay", default=True, help="Draw each image with what was found.")
 @click.option("--volume", is_flag=True, help="Folders are volumes, one slice an image.")
 @click.option("--force", is_flag=True, help="Do again what is done.")
 @click.option("--backbone", help="Use this backbone instead of the queries' own.")
@@ -50,7 +53,10 @@ def segment_command(
     allow_mismatch: bool,
     as_json: bool,
 ) -> None:
-    """Segment IMAGES: files, folders or patterns, volumes too; a second run skips what is done."""
+    """Segment and grade IMAGES: files, folders, patterns, volumes.
+
+    Done ones are skipped on a second run.
+    """
     _check_one(queries, lock, backbone, allow_mismatch)
     from dataclasses import asdict
 
@@ -88,25 +94,23 @@ def segment_command(
 
 
 def _print_images(done: "Outcome", output: Path) -> None:
-    """Print what was found in images, the first rows of it."""
-    rows = [
-        (
-            Path(row.image).name,
-            row.query,
-            row.target,
-            f"{row.area:.2%}",
-            f"{row.max_probability:.3f}",
-        )
-        for row in done.rows[:_SHOWN]
-    ]
-    if rows:
-        columns = ("image", "query", "marks", "area", "highest probability")
-        print_table(columns, rows, wrap="image", right=2)
-    more = f", the first {_SHOWN} rows are above" if len(done.rows) > _SHOWN else ""
+    """Print what was found in images, the first lines of it."""
+    from retq_hub.summary import told
+
+    lines = told(done.rows)
+    if lines:
+        print_table(HEADINGS, [cells(one) for one in lines[:_SHOWN]], wrap=WRAPPED, right=2)
+    more = f", the first {_SHOWN} lines are above" if len(lines) > _SHOWN else ""
     see = f"; see {output / 'summary.csv'}" if done.rows else ""
     click.echo(
         f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{more}{see}"
     )
+
+
+def cells(line: "Line") -> tuple[str, ...]:
+    """Give the cells of a line of the table of what was found."""
+    area = "whole image" if line.area is None else f"{line.area:.2%}"
+    return Path(line.image).name, line.query, line.target, area, f"{line.probability:.3f}"
 
 
 def _check_one(
