@@ -1,7 +1,6 @@
 """Whether queries were made for the kind of image that they are applied to: notes, no refusals."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from retq_hub.manifest import QueryManifest
 from retq_hub.spec import BackboneSpec
@@ -17,11 +16,10 @@ _PHOTOGRAPHS = ("idrid", "hvdropdb")
 """How the ids of published data sets begin that hold colour photographs."""
 
 
-def notes(path: Path, spec: BackboneSpec, queries: Mapping[str, QueryManifest]) -> list[str]:
+def notes(spec: BackboneSpec, queries: Mapping[str, QueryManifest]) -> list[str]:
     """Say which queries were not made for OCT.
 
     Args:
-        path: The OCT volume that they are applied to.
         spec: Their backbone.
         queries: Their manifests by name.
 
@@ -30,12 +28,11 @@ def notes(path: Path, spec: BackboneSpec, queries: Mapping[str, QueryManifest]) 
     """
     if spec.modality not in (OCT, *_ANY):
         return [
-            f"{path} is read as OCT, but {spec.id} was made for {spec.modality.replace('-', ' ')}: "
-            "what its queries say may mean nothing"
+            f"{spec.id} was made for {spec.modality.replace('-', ' ')} images: "
+            "what its queries say of OCT may mean nothing"
         ]
     return [
-        f"{path} is read as OCT, but {name} was trained on colour photographs ({ids}): "
-        "what it says may mean nothing"
+        f"{name} was trained on colour photographs ({ids}): what it says of OCT may mean nothing"
         for name, manifest in queries.items()
         if (ids := _photographs(manifest))
     ]

@@ -24,6 +24,9 @@ _WIDTH_PX = 1600
 _MOST = 11
 """Slices that are shown; with the view from the front they fill three rows of four."""
 
+_FEWEST = 8
+"""With fewer slices there is no view from the front."""
+
 _COLUMNS = 4
 _GAP_PX = 6
 _GROUND, _INK, _PLATE = "#101418", "#FFFFFF", (16, 20, 24)
@@ -39,8 +42,7 @@ class Montage:
     def __init__(self, volume: Volume) -> None:
         shown = min(len(volume), _MOST)
         self._shown = set(np.linspace(0, len(volume) - 1, shown).round().astype(int).tolist())
-        n_tiles = shown + (len(volume) > 1)
-        self._columns = min(_COLUMNS, n_tiles)
+        self._columns = min(_COLUMNS, shown)
         self._tile_px = _tile_px(volume.size, self._columns)
         self._volume = volume
         self._tiles: list[Image.Image] = []
@@ -71,7 +73,7 @@ class Montage:
         """
         tiles = [*self._tiles]
         extents = {name: one.union for name, one in tallies.items()}
-        if len(self._rows) > 1:
+        if len(self._rows) >= _FEWEST:
             marked = [one for one in extents.values() if one is not None]
             tiles.append(_named(self._en_face(marked), "en face"))
         width, height = self._tile_px
@@ -116,9 +118,11 @@ def _tile_px(size: tuple[int, int], columns: int) -> tuple[int, int]:
 def _marked(name: str, tally: Tally, extent: Extent, colour: str) -> Row:
     """Say how much of the volume a query marks."""
     n = len(extent.profiles)
-    found = [f"{extent.share:.2%} of the volume" if extent.share >= 0.0001 else "under 0.01 %"]
+    share = f"{100 * extent.share:.2f} %" if extent.share >= 0.0001 else "under 0.01 %"
+    found = [f"{share} of the volume"]
     found += [f"{extent.volume_mm3:.3g} mm3"] if extent.volume_mm3 is not None else []
-    value = ", ".join([*found, f"{extent.n_slices} of {n} slices"]) if extent.share else "nothing"
+    found.append(f"{extent.n_slices} of {n} slices")
+    value = ", ".join(found) if extent.share else "nothing marked"
     return Row(name=name, label=_labels(tally), value=value, colour=colour)
 
 

@@ -175,13 +175,10 @@ class Pipeline:
         """
         volume = source if isinstance(source, Volume) else open_volume(source)
         manifests = {name: query.manifest for name, query in self.queries.items()}
-        fit = (
-            []
-            if volume.modality != modality.OCT
-            else modality.notes(volume.path, self.backbone.spec, manifests)
-        )
+        fits = volume.modality != modality.OCT
+        notes = [] if fits else modality.notes(self.backbone.spec, manifests)
         return VolumeResult(
-            volume, apply=self._one, names=tuple(manifests), notes=[*volume.notes, *fit]
+            volume, apply=self._one, names=tuple(manifests), notes=[*volume.notes, *notes]
         )
 
     def _one(self, source: ImageLike) -> Result:

@@ -21,7 +21,7 @@ from retq_hub.segment import Job, Options
 from retq_hub.stackfile import Writer, mask_file, probability_file
 from retq_hub.storage import whole_file, write_text
 from retq_hub.summary import as_csv, as_lines, read_lines
-from retq_hub.tally import Tally
+from retq_hub.tally import Maps, Tally
 from retq_hub.volume import Volume
 from retq_hub.volumes import content_digest, is_volume
 from retq_hub.volumetable import (
@@ -108,9 +108,14 @@ def segment_volumes(
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)
     ]
     failed: dict[str, ImageError] = {}
+    said: set[str] = set()
     for job in progress.steps(todo, what="volumes", total=len(todo)):
         try:
-            found = _one(pipeline, job, output, options, progress)
+            scan = pipeline.volume(job.image)
+            for note in (one for one in scan.notes if one not in said):
+                progress.note(note)
+            said.update(scan.notes)
+            found = _one(pipeline, scan.volume, _Files(job, output, options), progress)
         except ImageError as error:
             failed[str(job.image)] = error
             continue
@@ -141,46 +146,20 @@ def _check_owners(jobs: Sequence[Job], rows: Mapping[VolumeKey, VolumeRow], outp
 
 
 def _one(
-    pipeline: Pipeline, job: Job, output: Path, options: Options, progress: Progress
+    pipeline: Pipeline, volume: Volume, files: "_Files", progress: Progress
 ) -> list[VolumeRow]:
     """Segment one volume and write its files."""
-    scan = pipeline.volume(job.image)
-    for note in scan.notes:
-        progress.note(note)
-    volume = scan.volume
     origin = Origin(
-        volume=str(job.image),
-        volume_sha256=content_digest(job.image),
+        volume=str(files.job.image),
+        volume_sha256=content_digest(files.job.image),
         weights_digest=pipeline.backbone.weights_digest,
         slices=len(volume),
         width=volume.size[0],
         height=volume.size[1],
-        table=_table(job),
+        table=_table(files.job),
     )
     tallies = {name: Tally(query.manifest, volume) for name, query in pipeline.queries.items()}
-    montage = Montage(volume) if options.overlays else None
-    _sweep(pipeline, volume, tallies, montage, _Files(job, output, options), progress)
-    if montage is not None:
-        with whole_file(output / _sheet(job)) as temporary:
-            montage.picture(tallies).save(temporary, "JPEG", quality=92, subsampling=0)
-    parts = [row for name, tally in tallies.items() for row in slice_rows(origin, name, tally)]
-    write_text(output / _table(job), as_csv(parts, SliceRow))
-    return [
-        row
-        for name, tally in tallies.items()
-        for row in volume_rows(origin, name, tally, _masks(job, name, tally.manifest))
-    ]
-
-
-def _sweep(
-    pipeline: Pipeline,
-    volume: Volume,
-    tallies: Mapping[str, Tally],
-    montage: Montage | None,
-    files: "_Files",
-    progress: Progress,
-) -> None:
-    """Go through the slices once; the masks are at their places when all of them are done."""
+    montage = Montage(volume) if files.options.overlays else None
     slices = progress.steps(enumerate(volume), what=volume.path.name, total=len(volume))
     with ExitStack() as stack:
         writers = {
@@ -190,14 +169,27 @@ def _sweep(
         for index, image in slices:
             result = pipeline(image)
             for name, tally in tallies.items():
-                maps = tally.take(result[name])
-                for mask, probability, some in (
-                    zip(*maps, writers[name], strict=True) if maps else ()
-                ):
-                    for write in some:
-                        write(mask, probability)
+                _write(tally.take(result[name]), writers[name])
             if montage is not None:
                 montage.add(index, image, result)
+    if montage is not None:
+        with whole_file(files.output / _sheet(files.job)) as temporary:
+            montage.picture(tallies).save(temporary, "JPEG", quality=92, subsampling=0)
+    parts = [row for name, tally in tallies.items() for row in slice_rows(origin, name, tally)]
+    write_text(files.output / origin.table, as_csv(parts, SliceRow))
+    return [
+        row
+        for name, tally in tallies.items()
+        for row in volume_rows(origin, name, tally, _masks(files.job, name, tally.manifest))
+    ]
+
+
+def _write(maps: Maps | None, writers: Sequence[Sequence[Writer]]) -> None:
+    """Write the maps of a slice, each target's into its own files."""
+    if maps is not None:
+        for mask, probability, files in zip(*maps, writers, strict=True):
+            for write in files:
+                write(mask, probability)
 
 
 @dataclass(frozen=True)
