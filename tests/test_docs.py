@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import scans
 import torch
 import upstream
 from click.testing import CliRunner
@@ -44,6 +45,9 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.rename(folder / "my/masks" / path.name)
     shutil.rmtree(folder / "my/all-masks")
     shutil.copytree(folder / "my/images", folder / "new")
+    slices = scans.phantom()[1:4]
+    scans.save_tiff(folder / "scan.tif", slices)
+    scans.save_folder(folder / "bscans", slices)
     return folder
 
 
@@ -59,7 +63,7 @@ def run(command: list[str], folder: Path, retq: Path, **settings: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/oct.md"])
 def test_shell_blocks_run(name: str, stranger: Path, tmp_path: Path, retq_folder: Path) -> None:
     folder = shutil.copytree(stranger, tmp_path / "stranger")
     for block in blocks(ROOT / name, "sh"):
