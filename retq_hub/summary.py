@@ -137,7 +137,8 @@ def told(rows: Iterable[Row]) -> list[Line]:
             _line(row, row.target, row.area, row.max_probability) for row in group if row.mask
         ]
         whole = [row for row in group if row.probability is not None]
-        said = [row for row in whole if row.predicted] or whole[:1]
+        highest = sorted(whole, key=lambda row: row.probability or 0.0)[-1:]
+        said = [row for row in whole if row.predicted] or highest
         lines += [
             _line(row, row.target if row.predicted else "none of them", None, row.probability)
             for row in said
