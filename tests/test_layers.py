@@ -285,6 +285,15 @@ def test_only_hub_imports_the_hubs_client():
     assert users == {"hub.client", "hub.reading", "hub.session", "hub.writing"}
 
 
+def test_only_dicom_imports_its_library():
+    users = {
+        name
+        for name, path in MODULES.items()
+        if any(one.split(".")[0] == "pydicom" for one in imported(path))
+    }
+    assert users == {"dicom"}
+
+
 def run(script: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
