@@ -15,8 +15,8 @@ from retq_hub.extent import Extent
 from retq_hub.legend import Row, with_legend
 from retq_hub.overlay import PALETTE, marks, outlined
 from retq_hub.result import Result
-from retq_hub.tally import Tally
 from retq_hub.volume import Volume
+from retq_hub.volumetally import Tally
 
 __all__ = ["Montage"]
 

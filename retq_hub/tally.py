@@ -1,79 +1,152 @@
-"""What is gathered of a volume while its slices go by: numbers only, so that memory stays flat."""
+"""From predictions to what is told of them: each image, each target, each group, calibration.
 
-from typing import NamedTuple
+Pure arrays. Axis letters: n images, K targets.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retq_hub.extent import Extent, Profile, profile_of
-from retq_hub.grading import grading
-from retq_hub.manifest import QueryManifest
-from retq_hub.result import Reading, Segmentation
-from retq_hub.volume import Volume
+from retq_hub import gradation
+from retq_hub.gradation import Prediction
+from retq_hub.gradebook import Bin, ClassFigures, GradedGroup, GradedImage
+from retq_hub.labels import LabelledSample
 
-__all__ = ["Maps", "Tally"]
+__all__ = [
+    "calibration_error",
+    "classes",
+    "confusion",
+    "groups",
+    "images",
+    "reliability",
+    "typical",
+]
+
+_BINS = 10
+_LEAST = 1e-12
 
 
-class Maps(NamedTuple):
-    """The maps of one slice: (C, H, W) bool, and (C, H, W) float32 in [0, 1]."""
+def images(
+    found: Prediction, samples: Sequence[LabelledSample], names: Sequence[str]
+) -> tuple[GradedImage, ...]:
+    """Say of each image what is true and what was predicted, by the targets' names."""
+    words = np.array(names)
+    truth, said = _table(found, found.truth), _table(found, found.predicted)
+    merits = _merits(found)
+    return tuple(
+        GradedImage(
+            id=sample.id,
+            label=tuple(words[truth[number]].tolist()),
+            predicted=tuple(words[said[number]].tolist()),
+            probabilities=tuple(found.probabilities[number].tolist()),
+            merit=float(merits[number]),
+            group=sample.group,
+        )
+        for number, sample in enumerate(samples)
+    )
 
-    masks: NDArray[np.bool_]
-    probabilities: NDArray[np.float32]
+
+def classes(found: Prediction, names: Sequence[str]) -> tuple[ClassFigures, ...]:
+    """Give each target's figures against all others."""
+    truth, said = _table(found, found.truth), _table(found, found.predicted)
+    figures = []
+    for column, name in enumerate(names):
+        shown, marked = truth[:, column], said[:, column]
+        alone = Prediction(
+            scale="multilabel",
+            truth=shown[:, None],
+            probabilities=found.probabilities[:, column : column + 1],
+            predicted=marked[:, None],
+        )
+        figures.append(
+            ClassFigures(
+                name=name,
+                n_images=int(shown.sum()),
+                n_predicted=int(marked.sum()),
+                sensitivity=float(marked[shown].mean()) if shown.any() else None,
+                specificity=float((~marked[~shown]).mean()) if not shown.all() else None,
+                auroc=gradation.figures(alone).get("auroc"),
+            )
+        )
+    return tuple(figures)
 
 
-class Tally:
-    """What one query says of the slices of a volume.
-
-    Args:
-        manifest: The query's.
-        volume: The volume.
-
-    Attributes:
-        manifest: The query's.
-        highest: For each target its highest probability in each slice, or that of the slice.
-        n_said: For each target in how many slices it is marked, or said to be there.
-    """
-
-    def __init__(self, manifest: QueryManifest, volume: Volume) -> None:
-        n_targets = len(manifest.targets)
-        self.manifest = manifest
-        self.highest: list[list[float]] = [[] for _ in range(n_targets)]
-        self.n_said = [0] * n_targets
-        self._volume = volume
-        self._profiles: list[list[Profile]] = [[] for _ in range(n_targets)]
-        self._union: list[Profile] = []
-
-    def take(self, found: Reading) -> Maps | None:
-        """Take what the query says of the next slice; give its maps, if it has any."""
-        if isinstance(found, Segmentation):
-            return self._marked(found)
-        told = grading(found)
-        assert told is not None, "what has no maps speaks of the whole slice"
-        for number, share in enumerate(told.shares):
-            self.highest[number].append(share.probability)
-            self.n_said[number] += share.said
+def confusion(found: Prediction) -> tuple[tuple[int, ...], ...] | None:
+    """Count images by true (row) and predicted class; None for findings."""
+    if found.scale == "multilabel":
         return None
+    K = found.probabilities.shape[1]
+    counts = np.bincount(found.truth * K + found.predicted, minlength=K * K).reshape(K, K)
+    return tuple(tuple(row) for row in counts.tolist())
 
-    def extent(self, number: int) -> Extent | None:
-        """Say how much one target is marked; None where nothing is marked, but told."""
-        return self._extent(self._profiles[number])
 
-    @property
-    def union(self) -> Extent | None:
-        """How much is marked of any target; None where nothing is marked, but told."""
-        return self._extent(self._union)
+def reliability(found: Prediction) -> tuple[Bin, ...]:
+    """Bins of equal width; of the class that is predicted, or of every finding.
 
-    def _marked(self, found: Segmentation) -> Maps:
-        maps = Maps(found.mask_at(*found.size), found.probability_at(*found.size))
-        for number, (mask, probability) in enumerate(zip(*maps, strict=True)):
-            self._profiles[number].append(profile_of(mask))
-            self.highest[number].append(float(probability.max()))
-            self.n_said[number] += bool(mask.any())
-        self._union.append(profile_of(np.asarray(maps.masks.any(axis=0))))
-        return maps
+    Source: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017.
+    """
+    if found.scale == "multilabel":
+        chances, right = found.probabilities.ravel(), found.truth.ravel()
+    else:
+        chances = found.probabilities[np.arange(len(found.truth)), found.predicted]
+        right = found.truth == found.predicted
+    places = np.minimum((chances * _BINS).astype(int), _BINS - 1)
+    return tuple(
+        Bin(
+            n=int(inside.sum()),
+            probability=float(chances[inside].mean(dtype=np.float64)),
+            observed=float(right[inside].mean()),
+        )
+        for inside in (places == one for one in range(_BINS))
+        if inside.any()
+    )
 
-    def _extent(self, profiles: list[Profile]) -> Extent | None:
-        if not profiles:
-            return None
-        height = self._volume.size[1]
-        return Extent(profiles=tuple(profiles), height=height, spacing=self._volume.spacing)
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Give the mean gap between probability and how often it came true, over all predictions."""
+    gaps = sum(one.n * abs(one.probability - one.observed) for one in bins)
+    return gaps / sum(one.n for one in bins)
+
+
+def groups(found: Prediction, graded: Sequence[GradedImage]) -> dict[str, GradedGroup]:
+    """Give the figures of each camera or site; of images that name none last, under ``""``."""
+    counts = Counter(one.group for one in graded)
+    if set(counts) == {""}:
+        return {}
+    groups = {}
+    for name in sorted(counts, key=lambda one: (not one, one)):
+        inside = np.array([one.group == name for one in graded])
+        part = replace(
+            found,
+            truth=found.truth[inside],
+            probabilities=found.probabilities[inside],
+            predicted=found.predicted[inside],
+        )
+        groups[name] = GradedGroup(n_images=counts[name], figures=gradation.figures(part))
+    return groups
+
+
+def typical(graded: Sequence[GradedImage]) -> dict[str, int]:
+    """Give the numbers of the best, median and worst image, each image once."""
+    order = sorted(range(len(graded)), key=lambda n: (-graded[n].merit, graded[n].id))
+    places = {"best": order[0], "worst": order[-1], "median": order[(len(order) - 1) // 2]}
+    first = {number: kind for kind, number in reversed(places.items())}
+    return {kind: places[kind] for kind in ("best", "median", "worst") if kind in first.values()}
+
+
+def _table(found: Prediction, classes: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """(n, K): which targets."""
+    if found.scale == "multilabel":
+        return classes.astype(np.bool_)
+    return np.asarray(classes[:, None] == np.arange(found.probabilities.shape[1]))
+
+
+def _merits(found: Prediction) -> NDArray[np.float64]:
+    chances, truth = found.probabilities.astype(np.float64), _table(found, found.truth)
+    if found.scale != "multilabel":
+        return np.asarray(np.log(np.maximum(chances[truth], _LEAST)))
+    right = np.where(truth, chances, 1 - chances)
+    return np.asarray(np.log(np.maximum(right, _LEAST)).mean(axis=1))

@@ -21,7 +21,6 @@ from retq_hub.segment import Job, Options
 from retq_hub.stackfile import Writer, mask_file, probability_file
 from retq_hub.storage import whole_file, write_text
 from retq_hub.summary import as_csv, as_lines, read_lines
-from retq_hub.tally import Maps, Tally
 from retq_hub.volume import Volume
 from retq_hub.volumes import content_digest, is_volume
 from retq_hub.volumetable import (
@@ -33,6 +32,7 @@ from retq_hub.volumetable import (
     slice_rows,
     volume_rows,
 )
+from retq_hub.volumetally import Maps, Tally
 
 __all__ = ["VolumeOutcome", "divide", "segment_volumes"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retq_hub.tally import Tally
+from retq_hub.volumetally import Tally
 
 __all__ = [
     "Origin",

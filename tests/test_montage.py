@@ -10,7 +10,7 @@ from tiny import Tiny
 from retq_hub.montage import Montage
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
-from retq_hub.tally import Tally
+from retq_hub.volumetally import Tally
 from retq_hub.volumes import open_volume
 
 

@@ -14,7 +14,7 @@ from retq_hub.errors import UsageError
 if TYPE_CHECKING:
     from retq_hub.manifest import Licence
 
-__all__ = ["train_command"]
+__all__ = ["licence_of", "slug", "train_command"]
 
 
 @click.command("train")
@@ -139,7 +139,7 @@ def train_command(
     done = train(
         sets,
         output,
-        name=name or _slug(output.resolve().name),
+        name=name or slug(output.resolve().name),
         version=number,
         summary=summary,
         recipe=Recipe(
@@ -159,7 +159,7 @@ def train_command(
             seed=seed,
         ),
         backbone=LazyBackbone(backbone or DEFAULT_BACKBONE, progress=progress),
-        licence=_licence(licence),
+        licence=licence_of(licence),
         authors=author or ("not named",),
         progress=progress,
     )
@@ -182,7 +182,7 @@ def train_command(
     click.echo(str(done.folder))
 
 
-def _licence(identifier: str | None) -> "Licence | None":
+def licence_of(identifier: str | None) -> "Licence | None":
     """Make a licence of its identifier; ``NC`` in it forbids commercial use."""
     from retq_hub.manifest import Licence
 
@@ -191,6 +191,6 @@ def _licence(identifier: str | None) -> "Licence | None":
     return Licence(id=identifier, commercial_use=False if "NC" in identifier.split("-") else None)
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """Make a query's name of a folder's."""
     return re.sub(r"[^a-z0-9.]+", "-", names.folded(name)).strip("-.")
