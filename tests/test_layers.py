@@ -97,6 +97,7 @@ LINES: list[set[str]] = [
         "dataset",
         "encoder",
         "figures",
+        "goldens",
         "handwriting",
         "lock",
         "overlay",
@@ -130,6 +131,7 @@ LINES: list[set[str]] = [
     {"pipeline", "trainingset"},
     {"exact", "portrait", "replication", "segment", "validation"},
     {"demo", "presentation"},
+    {"delivery"},
     {"training"},
     {"gallery", "gallery.prose", "gallery.upload"},
     {"gallery.shelf"},
@@ -182,8 +184,7 @@ LINES: list[set[str]] = [
     {"cli.evaluate"},
     {"cli.segment", "cli.validate"},
     {"cli.card", "cli.demo"},
-    {"cli.train"},
-    {"cli.serve"},
+    {"cli.serve", "cli.train"},
 ]
 """The package itself holds the version and names that are loaded on first use."""
 
