@@ -8,7 +8,7 @@ Axis letters: n images, C classes, P width of the space that images share with t
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -36,11 +36,13 @@ class Adapted:
     Attributes:
         vector: (C, P) float64.
         bias: (C,) float64.
+        loss: What was minimised, in words.
         chosen: What the method took from the images, in words.
     """
 
     vector: Tensor
     bias: Tensor
+    loss: str
     chosen: str
 
 
@@ -91,7 +93,8 @@ def ss_text(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Ada
     return Adapted(
         vector=F.normalize(apart, dim=-1),
         bias=text.new_zeros(len(text)),
-        chosen="in closed form; each class held to its text by one over its number of images",
+        loss="minus the mean logit of the label, L2 towards the texts",
+        chosen="in closed form; each class is held to its text by one over its number of images",
     )
 
 
@@ -132,8 +135,9 @@ def lp_plus_plus(features: Tensor, labels: Tensor, text: Tensor, scale: float) -
     return Adapted(
         vector=(vector + blend[:, None] * text) / scale,
         bias=bias,
-        chosen=f"{_STEPS} steps of {rate:.3g}, of {blend_rate:.3g} for the weight of the text, "
-        f"which came to {_numbers(blend)}",
+        loss="cross-entropy",
+        chosen=f"{_STEPS} steps of {rate:.3g}, of {blend_rate:.3g} for the weights of the texts, "
+        f"which came to {_range(blend)}",
     )
 
 
@@ -166,7 +170,8 @@ def clap(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Adapte
     return Adapted(
         vector=F.normalize(weights.detach(), dim=-1),
         bias=text.new_zeros(len(text)),
-        chosen=f"{_STEPS} steps from the text, to which the classes are held by {_numbers(pull)}",
+        loss="cross-entropy, L2 towards the texts",
+        chosen=f"{_STEPS} steps from the texts, to which the classes are held by {_range(pull)}",
     )
 
 
@@ -182,8 +187,8 @@ def _own_probability(features: Tensor, labels: Tensor, text: Tensor, scale: floa
     return (logits.softmax(-1) * shown).sum(0) / shown.sum(0)
 
 
-def _numbers(values: Tensor) -> str:
-    return ", ".join(f"{value:.3g}" for value in values.tolist())
+def _range(values: Tensor) -> str:
+    return f"{float(values.min()):.3g} to {float(values.max()):.3g}"
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

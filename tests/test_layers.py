@@ -38,6 +38,7 @@ LINES: list[set[str]] = [
     },
     {
         "descent",
+        "fewshot",
         "fit",
         "guided",
         "hub.session",
@@ -118,7 +119,7 @@ LINES: list[set[str]] = [
         "tables",
     },
     {"collection", "contribution", "datasets", "lockcard", "page", "published_labels", "stock"},
-    {"discovery", "labelsets", "registry", "report"},
+    {"discovery", "labelsets", "registry", "report", "shots"},
     {"cardfile", "pinning", "provenance", "weightfile"},
     {"scorecard", "weights"},
     {"backbone", "syncing"},
@@ -132,7 +133,7 @@ LINES: list[set[str]] = [
     {"exact", "portrait", "replication", "segment", "validation"},
     {"demo", "presentation"},
     {"delivery"},
-    {"training"},
+    {"adaptation", "training"},
     {"gallery", "gallery.prose", "gallery.upload"},
     {"gallery.shelf"},
     {"gallery.address"},
@@ -184,7 +185,7 @@ LINES: list[set[str]] = [
     {"cli.evaluate"},
     {"cli.segment", "cli.validate"},
     {"cli.card", "cli.demo"},
-    {"cli.serve", "cli.train"},
+    {"cli.adapt", "cli.serve", "cli.train"},
 ]
 """The package itself holds the version and names that are loaded on first use."""
 
