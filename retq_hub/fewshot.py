@@ -77,8 +77,8 @@ def text_pull(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> T
 def ss_text(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Adapted:
     """Adapt in closed form; for classes of any number of images, none included.
 
-    `text_pull`, then each vector goes one unit away from what all have in common, and is divided by
-    its norm.
+    From each vector of `text_pull` a unit vector along ``2 w_c - mean(w)`` is taken off, which
+    drives the classes apart, and it is divided by its norm.
 
     Args:
         features: (n, P) float64, of unit norm.
@@ -98,10 +98,12 @@ def ss_text(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Ada
     )
 
 
-def lp_plus_plus(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Adapted:
+def lp_plus_plus(
+    features: Tensor, labels: Tensor, text: Tensor, scale: float, *, steps: int = _STEPS
+) -> Adapted:
     """Learn a vector and a weight of the text for each class: ``w_c + alpha_c text_c``, and a bias.
 
-    Cross-entropy, 300 steps over all images. Step sizes come from the features' largest singular
+    Cross-entropy, steps over all images. Step sizes come from the features' largest singular
     value and the cosines with the text, beginnings from sums of features and from those cosines.
     The weight of the text moves every tenth step, along all its slopes until then.
 
@@ -110,6 +112,7 @@ def lp_plus_plus(features: Tensor, labels: Tensor, text: Tensor, scale: float) -
         labels: (n,) int64, 0 to C - 1, each of them at least once.
         text: (C, P) float64; directions only count.
         scale: What cosines are multiplied with; divided out of what is learned.
+        steps: How many.
 
     Source: LP++, Huang et al., CVPR 2024 (arXiv:2404.02285), as its published code does it, except
     that the last step is taken instead of the best on validation images, and biases begin at zero.
@@ -122,7 +125,7 @@ def lp_plus_plus(features: Tensor, labels: Tensor, text: Tensor, scale: float) -
     vector, bias = shown.T @ features, text.new_zeros(len(text))
     blend = _BLEND * ((cosines * shown).sum(0) / shown.sum(0)).mean().expand(len(text)).clone()
     speed, bias_speed, blend_slope = (torch.zeros_like(one) for one in (vector, bias, blend))
-    for step in range(1, _STEPS + 1):
+    for step in range(1, steps + 1):
         logits = features @ vector.T + bias + blend * cosines
         rest = (logits.softmax(-1) - shown) / len(labels)
         speed = _MOMENTUM * speed + rest.T @ features
@@ -136,23 +139,26 @@ def lp_plus_plus(features: Tensor, labels: Tensor, text: Tensor, scale: float) -
         vector=(vector + blend[:, None] * text) / scale,
         bias=bias,
         loss="cross-entropy",
-        chosen=f"{_STEPS} steps of {rate:.3g}, of {blend_rate:.3g} for the weights of the texts, "
+        chosen=f"{steps} steps of {rate:.3g}, of {blend_rate:.3g} for the weights of the texts, "
         f"which came to {_range(blend)}",
     )
 
 
-def clap(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Adapted:
+def clap(
+    features: Tensor, labels: Tensor, text: Tensor, scale: float, *, steps: int = _STEPS
+) -> Adapted:
     """Learn vectors that begin at the text and are held to it, the more the better it does.
 
     Cross-entropy plus the mean over classes of ``pull_c |w_c - text_c|^2``; the multiplier of a
-    class is the mean probability that the text gives it for its own images. 300 steps over all
-    images; vectors are divided by their norms.
+    class is the mean probability that the text gives it for its own images. Steps over all images;
+    vectors are divided by their norms.
 
     Args:
         features: (n, P) float64, of unit norm.
         labels: (n,) int64, 0 to C - 1, each of them at least once.
         text: (C, P) float64.
         scale: What cosines are multiplied with.
+        steps: How many.
 
     Source: CLAP, Silva-Rodriguez et al., CVPR 2024 (arXiv:2312.12730): zero-shot initialised,
     multipliers fixed at their first values, without augmented copies of the images.
@@ -160,8 +166,8 @@ def clap(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Adapte
     pull = _own_probability(features, labels, text, scale)
     weights = text.clone().requires_grad_()
     optimiser = torch.optim.SGD([weights], lr=_RATE, momentum=_MOMENTUM, foreach=False)
-    for step in range(_STEPS):
-        optimiser.param_groups[0]["lr"] = _rate(step)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = _rate(step, steps)
         logits = scale * features @ F.normalize(weights, dim=-1).T
         held = (pull * (weights - text).square().sum(-1)).mean()
         optimiser.zero_grad()
@@ -171,13 +177,13 @@ def clap(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Adapte
         vector=F.normalize(weights.detach(), dim=-1),
         bias=text.new_zeros(len(text)),
         loss="cross-entropy, L2 towards the texts",
-        chosen=f"{_STEPS} steps from the texts, to which the classes are held by {_range(pull)}",
+        chosen=f"{steps} steps from the texts, to which the classes are held by {_range(pull)}",
     )
 
 
-def _rate(step: int) -> float:
+def _rate(step: int, steps: int) -> float:
     """Give CLAP's learning rate: one careful step, then half a cosine."""
-    return _RATE * (1 + math.cos(math.pi * (step - 1) / _STEPS)) / 2 if step else _FIRST_RATE
+    return _RATE * (1 + math.cos(math.pi * (step - 1) / steps)) / 2 if step else _FIRST_RATE
 
 
 def _own_probability(features: Tensor, labels: Tensor, text: Tensor, scale: float) -> Tensor:
