@@ -1,6 +1,7 @@
 """``retq adapt`` in this process: a CSV of labels and a text query become an artifact."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,13 +18,13 @@ def clip(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Clip:
     made = make_clip(tmp_path)
     labels = make_labels(tmp_path / "images", 3, 3, 3)
     rows = [f"images/{one.image.name},{CLASSES[one.label[0]]},train" for one in labels.samples]
-    (tmp_path / "eyes.csv").write_text("\n".join(["image,colour,split", *rows]) + "\n")
+    (tmp_path / "eyes.csv").write_text("\n".join(["image,grade,split", *rows]) + "\n")
     monkeypatch.chdir(tmp_path)
     return made
 
 
 def run(monkeypatch: pytest.MonkeyPatch, clip: Clip, *options: str) -> None:
-    own = ("adapt", "./texts", "--labels", "eyes.csv", "--column", "colour", "-o", "Colours")
+    own = ("adapt", "./texts", "--labels", "eyes.csv", "--column", "grade", "-o", "Colours")
     monkeypatch.setattr(sys, "argv", ["retq", *own, "--backbone", str(clip.spec), *options])
     main()
 
@@ -51,6 +52,14 @@ def test_json_has_what_was_chosen(
     assert found["training"]["recipe"] == "lp++"
     assert found["training"]["selection"].startswith("2 images of each class drawn; 300 steps")
     assert manifest.licence.commercial_use is False
+
+
+def test_the_command_of_the_page_runs(clip: Clip, monkeypatch: pytest.MonkeyPatch):
+    page = (Path(__file__).parent.parent / "docs/few-shot.md").read_text()
+    (line,) = [one for one in page.splitlines() if one.startswith("retq adapt ")]
+    monkeypatch.setattr(sys, "argv", [*shlex.split(line), "--backbone", str(clip.spec)])
+    main()
+    assert artifact.read_manifest(Path("eye-grades")).data[0].n_positive == (2, 2, 2)
 
 
 @pytest.mark.parametrize(
