@@ -14,7 +14,7 @@ from torch import Tensor
 from retq_hub import delivery, goldens
 from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
-from retq_hub.dataset import listed
+from retq_hub.dataset import listed, some
 from retq_hub.errors import DatasetError, UsageError
 from retq_hub.evaluation import IMAGE_PREFIX
 from retq_hub.features import ImageFile, TokenCache
@@ -100,6 +100,7 @@ def adapt(
     classes = _classes(drawn, query.manifest)
     counts = torch.bincount(classes, minlength=len(query.manifest.targets)).tolist()
     progress.note(_unevenness(counts, query.manifest, method))
+    progress.note(_contradictions(drawn))
     space = _SharedSpace(backbone, scale=_similarity(query.manifest).scale)
     features = space.features(
         progress.steps(drawn.samples, what="running the backbone", total=len(classes))
@@ -211,6 +212,12 @@ def _unevenness(counts: Sequence[int], manifest: QueryManifest, method: str) -> 
     return ""
 
 
+def _contradictions(labels: LabelSet) -> str:
+    """Say in a line which images are the same file and have different labels; perhaps nothing."""
+    pairs = [" = ".join(ids) for ids in labels.contradictions]
+    return f"the same image, several labels: {some(pairs)}" if pairs else ""
+
+
 def _manifest(
     text: QueryManifest, labels: LabelSet, counts: Sequence[int], scale: float
 ) -> QueryManifest:
@@ -222,10 +229,10 @@ def _manifest(
         head=Head(
             activation="softmax",
             thresholds=(),
-            threshold_choice="none: the most probable class counts",
+            threshold_choice="the most probable",
             similarity=Similarity(scale=scale, per="image"),
         ),
-        data=(*text.data, _use(labels, counts)),
+        data=(_use(labels, counts), *text.data),
         metrics=(),
         graded=None,
         derived=(_origin(text),),
@@ -262,7 +269,7 @@ def _use(labels: LabelSet, counts: Sequence[int]) -> DataUse:
         split_digest=labels.digest,
         n_images=len(labels.samples),
         n_positive=tuple(counts),
-        images=tuple(sorted(one.image_digest[:IMAGE_PREFIX] for one in labels.samples)),
+        images=tuple(sorted({one.image_digest[:IMAGE_PREFIX] for one in labels.samples})),
         citation=labels.citation,
     )
 

@@ -158,7 +158,7 @@ def test_a_class_without_images_is_left_to_its_text_or_refused(clip: Clip, tmp_p
         clip.query, labels, tmp_path / "q", name="q", backbone=clip.lazy(), progress=told
     )
     assert "no image shows pale: only the text speaks for that" in told.lines
-    assert manifest.data[-1].n_positive == (3, 0, 2)
+    assert manifest.data[0].n_positive == (3, 0, 2)
     with pytest.raises(DatasetError) as caught:
         adapt(clip.query, labels, tmp_path / "p", name="p", method="clap", backbone=clip.lazy())
     assert_clear(caught.value, 6, "no image shows pale", "clap", "ss-text")
@@ -180,6 +180,14 @@ def test_uneven_numbers_are_said_where_the_method_minds(
         progress=told,
     )
     assert any("1 to 4 images of a class" in line for line in told.lines) == said
+
+
+def test_a_photograph_with_two_labels_is_named(clip: Clip, labels: LabelSet, tmp_path: Path):
+    told, first = Told(), labels.samples[0]
+    other = replace(first, id="other", label=(1,))
+    both = replace(labels, samples=(*labels.samples, other))
+    adapt(clip.query, both, tmp_path / "q", name="q", backbone=clip.lazy(), progress=told)
+    assert "the same image, several labels: dark0 = other" in told.lines
 
 
 def test_labels_without_a_text_are_named(clip: Clip, labels: LabelSet, tmp_path: Path):

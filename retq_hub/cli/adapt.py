@@ -95,6 +95,6 @@ def _document(folder: Path, manifest: "QueryManifest") -> dict[str, object]:
         "version": manifest.version,
         "digest": manifest.digest,
         "targets": [one.name for one in manifest.targets],
-        "images": list(manifest.data[-1].n_positive),
+        "images": list(manifest.data[0].n_positive),
         "training": to_json(manifest.training),
     }
