@@ -20,6 +20,7 @@ LINES: list[set[str]] = [
         "digest",
         "embedded",
         "errors",
+        "fewshot",
         "frontmatter",
         "gradation",
         "grids",
@@ -161,6 +162,7 @@ LINES: list[set[str]] = [
         "montage",
         "page",
         "published_labels",
+        "shots",
         "stock",
         "tally",
         "volumetable",
@@ -179,7 +181,7 @@ LINES: list[set[str]] = [
     {"assessment", "gradingset", "outputs", "pointing", "portrait", "replay", "trainingset"},
     {"exact", "labelsearch", "presentation", "replication", "segment", "validation"},
     {"delivery", "demo", "jointsearch", "volumerun"},
-    {"labelsolution", "training"},
+    {"adaptation", "labelsolution", "training"},
     {"labeltraining"},
     {"gallery", "gallery.prose", "gallery.upload"},
     {"gallery.shelf"},
@@ -232,7 +234,7 @@ LINES: list[set[str]] = [
     {"cli.assessment"},
     {"cli.card", "cli.evaluate", "cli.validate"},
     {"cli.volumes"},
-    {"cli.segment", "cli.serve", "cli.train"},
+    {"cli.adapt", "cli.segment", "cli.serve", "cli.train"},
     {"cli.demo", "cli.train_labels"},
 ]
 """The package itself holds the version and names that are loaded on first use."""

@@ -10,8 +10,8 @@ from tiny import Tiny
 from retq_hub.montage import Montage
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
-from retq_hub.volumetally import Tally
 from retq_hub.volumes import open_volume
+from retq_hub.volumetally import Tally
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from retq_hub.errors import RetqError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
+    "adapt": "adapt",
     "backbones": "backbones",
     "card": "card",
     "demo": "demo",
