@@ -12,6 +12,7 @@ from retq_hub.errors import Finding, ManifestError, NotFoundError
 
 __all__ = [
     "BACKBONE",
+    "DESCRIPTORS",
     "EVALUATION",
     "INDEX",
     "LOCK",
@@ -31,6 +32,7 @@ NOTICES = "notices-1"
 RECORD = "record-1"
 EVALUATION = "evaluation-1"
 LOCK = "lock-1"
+DESCRIPTORS = "descriptors-1"
 
 _MAX_JSON_BYTES = 64 * 2**20
 
