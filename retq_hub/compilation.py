@@ -48,12 +48,16 @@ class Embedded:
     """Targets in the space that texts share with images.
 
     Attributes:
+        spec: The text encoder.
+        template: The sentence that prompts were put into.
         vectors: (C, P) float32.
         scale: What cosines are multiplied by.
         tokenizer: SHA-256 of the tokenizer's vocabulary.
         revision: Weights digest of the text encoder.
     """
 
+    spec: TextSpec
+    template: str
     vectors: Tensor
     scale: float
     tokenizer: str
@@ -112,6 +116,8 @@ def embed(
         if text.average == "unit-mean":
             vectors = vectors / vectors.norm(dim=1, keepdim=True)
     return Embedded(
+        spec=text,
+        template=sentence,
         vectors=vectors,
         scale=encoder.scale,
         tokenizer=tokens.digest,
@@ -123,7 +129,7 @@ def compile_text(
     targets: Sequence[Wording],
     output: Path,
     *,
-    backbone: LazyBackbone,
+    backbone: str,
     name: str,
     version: str = "1.0.0",
     summary: str | None = None,
@@ -138,7 +144,7 @@ def compile_text(
     Args:
         targets: What is looked for, two at least.
         output: The artifact's folder.
-        backbone: A backbone with a text encoder.
+        backbone: The id, or the path of the spec, of a backbone with a text encoder.
         name: The artifact's name.
         version: Its version.
         summary: A line on what it marks; made from the targets if not given.
@@ -165,30 +171,23 @@ def compile_text(
     artifact.check_retrainable(output)
     check_writable(output.resolve().parent)
     cardfile.handwriting(output)  # What cannot be read is noticed before the work.
-    spec = backbone.spec
-    text = vocabulary.text_of(spec, _with_text())
+    spec = registry.backbone_spec(backbone)
     found = embed(spec, targets, template=template, tokenizer=tokenizer, progress=progress)
-    similarity = Similarity(scale=found.scale, per=text.similarity)
+    encoder = LazyBackbone(backbone, progress=progress)
+    similarity = Similarity(scale=found.scale, per=found.spec.similarity)
     basis = _basis(spec)
-    golden = _golden(backbone, basis, similarity, found.vectors)
+    golden = _golden(encoder, basis, similarity, found.vectors)
     manifest = QueryManifest(
         kind=TEXT,
         name=name,
         version=version,
         summary=summary,
         targets=tuple(Target(name=one.name, label=one.label) for one in targets),
-        backbone=backbone.ref,
+        backbone=encoder.ref,
         basis=basis,
         head=_head(len(targets), similarity),
         training=_training(),
-        text=Text(
-            encoder=text.title,
-            prompts=tuple(one.prompts for one in targets),
-            template=_template(template, text),
-            averaging=_AVERAGING[text.average],
-            tokenizer=found.tokenizer,
-            revision=found.revision,
-        ),
+        text=_text(found, targets),
         data=(),
         metrics=(),
         licence=licence or spec.licence,
@@ -207,8 +206,19 @@ def compile_text(
         golden=golden,
         card=card,
     )
-    present([output], backbone=backbone, progress=progress)
+    present([output], backbone=encoder, progress=progress)
     return Compiled(folder=output, manifest=written)
+
+
+def _text(found: Embedded, targets: Sequence[Wording]) -> Text:
+    return Text(
+        encoder=found.spec.title,
+        prompts=tuple(one.prompts for one in targets),
+        template=found.template,
+        averaging=_AVERAGING[found.spec.average],
+        tokenizer=found.tokenizer,
+        revision=found.revision,
+    )
 
 
 def _with_text() -> tuple[str, ...]:
@@ -259,7 +269,7 @@ def _golden(
         tokens, whole = (backbone().shared(one) for one in (block, cache.probe_embedding()))
         tokens = pooling.aligned(tokens, whole, scale=similarity.scale, per=similarity.per)
         logits = logit_map([tokens[None]], vectors, torch.zeros(len(vectors)))[0]
-    positions = torch.linspace(0, len(tokens) - 1, _GOLDEN_TOKENS).round().unique().to(torch.int32)
+    positions = torch.linspace(0, len(tokens) - 1, _GOLDEN_TOKENS).round().to(torch.int32)
     return Golden(
         positions=positions.numpy(),
         tokens=pick([tokens], positions.long()).numpy(),

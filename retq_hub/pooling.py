@@ -84,7 +84,8 @@ def aligned(tokens: Tensor, whole: Tensor, *, scale: float, per: str) -> Tensor:
         (N, P) float32.
     """
     lengths = whole.norm() if per == "image" else tokens.norm(dim=1, keepdim=True)
-    return scale * tokens / lengths.clamp(min=1e-12)
+    found: Tensor = scale * tokens / lengths.clamp(min=1e-12)
+    return found
 
 
 def cosines(vectors: Tensor, texts: Tensor, scale: float) -> Tensor:

@@ -4,7 +4,9 @@ It knows tensors only, no files. Its tensors are called ``encoder.*`` as ``trans
 ``projection.0.weight`` and on, and ``log_scale``.
 """
 
+import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -38,8 +40,7 @@ class TextEncoder(nn.Module):
         self.encoder: Any = _built(spec)
         widths = (int(self.encoder.config.hidden_size), *spec.projection)
         self.projection = nn.ModuleList(
-            nn.Linear(have, goal, bias=False)
-            for have, goal in zip(widths, widths[1:], strict=False)
+            nn.Linear(have, goal, bias=False) for have, goal in pairwise(widths)
         )
         self.log_scale = nn.Parameter(torch.zeros(()))
         wanted = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
@@ -51,10 +52,8 @@ class TextEncoder(nn.Module):
     @property
     def scale(self) -> float:
         """By what cosines are multiplied: the temperature's inverse, as upstream uses it."""
-        log_scale = self.log_scale
-        if self.spec.log_scale is not None:
-            log_scale = log_scale.clamp(*self.spec.log_scale)
-        return float(log_scale.exp())
+        bounds = self.spec.log_scale or (-math.inf, math.inf)
+        return float(self.log_scale.clamp(*bounds).exp())
 
     @torch.inference_mode()
     def forward(self, prompts: EncodedPrompts) -> Tensor:

@@ -6,7 +6,6 @@ A file of descriptors is JSON (``schemas/descriptors-1.schema.json``) or a CSV w
 
 import csv
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +32,12 @@ class Wording:
 
     @property
     def name(self) -> str:
-        """The target's name: its label in lower case, with hyphens."""
-        return re.sub(r"[^a-z0-9]+", "-", names.folded(self.label)).strip("-")
+        """The target's name: its label in lower case, with hyphens.
+
+        Raises:
+            UsageError: The label has no letter or digit of English.
+        """
+        return names.slug(self.label)
 
 
 def of_prompts(prompts: Iterable[str]) -> list[Wording]:
@@ -121,14 +124,9 @@ def checked(wordings: Sequence[Wording]) -> tuple[Wording, ...]:
                 raise UsageError(f"{prompt!r} is a prompt {where}", hint="leave one out")
             seen[prompt] = one.label
     found = [one.name for one in wordings]
-    for one in wordings:
-        if not one.name:
-            raise UsageError(
-                f"{one.label!r} makes no name: it has no letter or digit of English",
-                hint="give it one: --target NAME=PROMPT",
-            )
-        if found.count(one.name) > 1:
-            raise UsageError(f"two targets are named {one.name!r}", hint="rename one")
+    for name in found:
+        if found.count(name) > 1:
+            raise UsageError(f"two targets are named {name!r}", hint="rename one")
     return tuple(wordings)
 
 
