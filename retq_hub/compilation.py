@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from torch import Tensor
@@ -164,7 +165,7 @@ def compile_text(
         StorageError: Cache or output cannot be written.
     """
     progress, targets = progress or Silent(), checked(targets)
-    labels = ", ".join(one.label for one in targets)
+    labels = _named(targets)
     summary = summary or f"Tells {labels} apart, from words alone."
     identity = {"name": name, "version": version, "summary": summary}
     schema.check_members(identity, schema.QUERY, subject="the artifact to be made")
@@ -208,6 +209,14 @@ def compile_text(
     )
     present([output], backbone=encoder, progress=progress)
     return Compiled(folder=output, manifest=written)
+
+
+def _named(targets: Sequence[Wording]) -> str:
+    """Name the first targets, in a few words each, and count the others."""
+    named = [shorten(one.label, 48, placeholder="...") for one in targets[:3]]
+    more = [f"{len(targets) - 3} more"] if len(targets) > 3 else []
+    *first, last = named + more
+    return f"{', '.join(first)} and {last}"
 
 
 def _text(found: Embedded, targets: Sequence[Wording]) -> Text:
