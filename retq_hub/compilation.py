@@ -9,20 +9,16 @@ from textwrap import shorten
 import torch
 from torch import Tensor
 
-import retq_hub
-from retq_hub import artifact, cardfile, pooling, registry, schema, vocabulary, weights
+from retq_hub import delivery, goldens, pooling, registry, vocabulary, weights
 from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
-from retq_hub.grids import logit_map, pick
 from retq_hub.kinds import TEXT, Similarity, Text
 from retq_hub.manifest import Head, Licence, QueryManifest, Target, Training
-from retq_hub.presentation import present
 from retq_hub.progress import Progress, Silent
 from retq_hub.spec import BackboneSpec, TextSpec
-from retq_hub.storage import check_writable
 from retq_hub.textencoder import TextEncoder
 from retq_hub.threads import one_thread
 from retq_hub.tokenizer import Tokenizer
@@ -30,7 +26,6 @@ from retq_hub.wording import Wording, checked
 
 __all__ = ["Compiled", "Embedded", "compile_text", "embed"]
 
-_GOLDEN_TOKENS = 16
 _AVERAGING = {
     "mean": "mean of the prompts' unit vectors",
     "unit-mean": "mean of the prompts' unit vectors, brought to unit norm",
@@ -167,11 +162,7 @@ def compile_text(
     progress, targets = progress or Silent(), checked(targets)
     labels = _named(targets)
     summary = summary or f"Tells {labels} apart, from words alone."
-    identity = {"name": name, "version": version, "summary": summary}
-    schema.check_members(identity, schema.QUERY, subject="the artifact to be made")
-    artifact.check_retrainable(output)
-    check_writable(output.resolve().parent)
-    cardfile.handwriting(output)  # What cannot be read is noticed before the work.
+    delivery.check(output, name=name, version=version, summary=summary)
     spec = registry.backbone_spec(backbone)
     found = embed(spec, targets, template=template, tokenizer=tokenizer, progress=progress)
     encoder = LazyBackbone(backbone, progress=progress)
@@ -197,17 +188,15 @@ def compile_text(
         limits=_LIMITS.format(grid=spec.tokens.grid),
         files={},
     )
-    card = cardfile.compose(output, manifest, spec)
-    cardfile.lay_aside(output)
-    written = artifact.write(
+    written = delivery.deliver(
         output,
         manifest=manifest,
-        vector=found.vectors.numpy(),
-        bias=torch.zeros(len(targets)).numpy(),
+        vector=found.vectors,
+        bias=torch.zeros(len(targets)),
         golden=golden,
-        card=card,
+        backbone=encoder,
+        progress=progress,
     )
-    present([output], backbone=encoder, progress=progress)
     return Compiled(folder=output, manifest=written)
 
 
@@ -261,8 +250,8 @@ def _head(count: int, similarity: Similarity) -> Head:
 
 
 def _training() -> Training:
-    packages = ("timm", "tokenizers", "torch", "transformers")
-    versions = {"retq-hub": retq_hub.__version__} | {one: version_of(one) for one in packages}
+    packages = ("tokenizers", "transformers")
+    versions = delivery.versions() | {one: version_of(one) for one in packages}
     return Training(
         recipe="text", loss="none", l2=0.0, seed=0, selection="given", versions=versions
     )
@@ -277,10 +266,4 @@ def _golden(
     with one_thread():
         tokens, whole = (backbone().shared(one) for one in (block, cache.probe_embedding()))
         tokens = pooling.aligned(tokens, whole, scale=similarity.scale, per=similarity.per)
-        logits = logit_map([tokens[None]], vectors, torch.zeros(len(vectors)))[0]
-    positions = torch.linspace(0, len(tokens) - 1, _GOLDEN_TOKENS).round().to(torch.int32)
-    return Golden(
-        positions=positions.numpy(),
-        tokens=pick([tokens], positions.long()).numpy(),
-        logits=logits.numpy(),
-    )
+    return goldens.of_map([tokens], vectors, torch.zeros(len(vectors)))

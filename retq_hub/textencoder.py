@@ -5,7 +5,7 @@ It knows tensors only, no files. Its tensors are called ``encoder.*`` as ``trans
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +30,7 @@ class TextEncoder(nn.Module):
 
     Raises:
         CheckpointError: A tensor is missing, extra or misshapen.
-        ManifestError: The spec contradicts itself, or transformers cannot build it.
+        ManifestError: The spec contradicts itself.
         UsageError: The extra ``text`` is not installed.
     """
 
@@ -81,7 +81,10 @@ class TextEncoder(nn.Module):
 
 
 def _built(spec: TextSpec) -> Any:  # noqa: ANN401 - a class of transformers, imported lazily
-    """Build the encoder, its weights not drawn yet."""
+    """Build the encoder; the numbers that it is filled with are replaced afterwards."""
+    if found := list(_contradictions(spec)):
+        findings = [Finding(where="text", what=what) for what in found]
+        raise ManifestError(spec.title, findings, hint="correct the spec")
     try:
         import transformers
     except ImportError as error:
@@ -89,12 +92,23 @@ def _built(spec: TextSpec) -> Any:  # noqa: ANN401 - a class of transformers, im
             "text needs the extra `text`, which is not installed",
             hint='pip install "retq-hub[text]"',
         ) from error
-    try:
-        if spec.name == "BertModel":
-            config = transformers.BertConfig(**spec.config)
-            return transformers.BertModel(config, add_pooling_layer=False)
-        model = transformers.CLIPTextModel(transformers.CLIPTextConfig(**spec.config))
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        finding = Finding(where="text/config", what=f"transformers cannot build it: {error}")
-        raise ManifestError(spec.title, [finding], hint="correct the spec") from error
+    if spec.name == "BertModel":
+        config = transformers.BertConfig(**spec.config)
+        return transformers.BertModel(config, add_pooling_layer=False)
+    model = transformers.CLIPTextModel(transformers.CLIPTextConfig(**spec.config))
+    # Where a version wraps it, what it wraps has the names without prefix.
     return getattr(model, "text_model", model)
+
+
+def _contradictions(spec: TextSpec) -> Iterator[str]:
+    """Say what a schema cannot: numbers that do not go together."""
+    width, heads = spec.config["hidden_size"], spec.config["num_attention_heads"]
+    depth, positions = spec.config["num_hidden_layers"], spec.config["max_position_embeddings"]
+    if width % heads:
+        yield f"a width of {width} is no multiple of {heads} heads"
+    if spec.max_tokens > positions:
+        yield f"prompts of {spec.max_tokens} tokens have only {positions} positions"
+    if (spec.pooling == "layer-mean") != bool(spec.layers):
+        yield f"pooling {spec.pooling} and layers {spec.layers} do not go together"
+    if spec.layers and max(spec.layers) > depth:
+        yield f"layer {max(spec.layers)} is averaged, there are {depth}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from retq_hub.checkpoint import describe, fetch
 from retq_hub.digest import file_digest
-from retq_hub.errors import NotFoundError, UsageError, storage_errors
+from retq_hub.errors import Finding, ManifestError, NotFoundError, UsageError, storage_errors
 from retq_hub.progress import Progress
 from retq_hub.spec import BackboneSpec, Source, TextSpec
 from retq_hub.storage import cache_dir, whole_file
@@ -27,11 +27,16 @@ def text_of(spec: BackboneSpec, others: tuple[str, ...]) -> TextSpec:
 
     Raises:
         UsageError: It has none.
+        ManifestError: Texts and images do not end in one space.
     """
     if spec.text is None:
         raise UsageError(
             f"{spec.id} has no text encoder", hint=f"one of these has: {', '.join(others)}"
         )
+    if spec.text.projection[-1] != spec.architecture.projection:
+        what = f"ends {spec.text.projection[-1]} wide, images {spec.architecture.projection} wide"
+        finding = Finding(where="text/projection", what=what)
+        raise ManifestError(f"backbone spec {spec.id}", [finding], hint="correct the spec")
     return spec.text
 
 

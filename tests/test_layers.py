@@ -99,6 +99,7 @@ LINES: list[set[str]] = [
         "dataset",
         "encoder",
         "figures",
+        "goldens",
         "handwriting",
         "lock",
         "overlay",
@@ -122,6 +123,7 @@ LINES: list[set[str]] = [
     {"pipeline", "trainingset"},
     {"exact", "portrait", "replication", "segment", "validation"},
     {"demo", "presentation"},
+    {"delivery"},
     {"compilation", "training"},
     {"gallery", "gallery.prose", "gallery.upload"},
     {"gallery.shelf"},
@@ -174,8 +176,7 @@ LINES: list[set[str]] = [
     {"cli.evaluate"},
     {"cli.segment", "cli.validate"},
     {"cli.card", "cli.demo"},
-    {"cli.compile_text", "cli.train"},
-    {"cli.serve"},
+    {"cli.compile_text", "cli.serve", "cli.train"},
 ]
 """The package itself holds the version and names that are loaded on first use."""
 
