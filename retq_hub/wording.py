@@ -119,9 +119,10 @@ def checked(wordings: Sequence[Wording]) -> tuple[Wording, ...]:
             if not prompt:
                 raise UsageError(f"a prompt of {one.label!r} is empty", hint="say what it is")
             if prompt in seen:
-                where = f"of {seen[prompt]!r} and {one.label!r}"
-                where = f"twice of {one.label!r}" if seen[prompt] == one.label else where
-                raise UsageError(f"{prompt!r} is a prompt {where}", hint="leave one out")
+                which = "" if seen[prompt] == one.label else f", for {seen[prompt]} and {one.label}"
+                raise UsageError(
+                    f"the prompt {prompt!r} is given twice{which}", hint="leave one out"
+                )
             seen[prompt] = one.label
     found = [one.name for one in wordings]
     for name in found:

@@ -66,7 +66,7 @@ def test_it_says_what_was_encoded_and_where_it_lies(compile_text, small, tmp_pat
     ("arguments", "code", "message"),
     [
         (["--prompt", "drusen"], 2, "1 target is named; probabilities are of one against the oth"),
-        (["--prompt", "drusen", "--prompt", "drusen"], 2, "'drusen' is a prompt twice of 'drusen'"),
+        (["--prompt", "drusen", "--prompt", "drusen"], 2, "the prompt 'drusen' is given twice"),
         (["--prompt", "drusen", "--prompt", " "], 2, "a prompt of '' is empty"),
         (["--target", "glaucom", "--prompt", "x"], 3, "there is no category 'glaucom' in "),
         (["--prompt", "a", "--prompt", "b", "--version", "1"], 2, "--version 1 is no version"),
