@@ -1,5 +1,6 @@
 """A text encoder loads strictly, and says what its temperature is."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,10 +11,10 @@ from texts import SmallText
 from torch import Tensor
 
 from retq_hub import registry, vocabulary, weights
-from retq_hub.errors import CheckpointError, ManifestError
+from retq_hub.errors import CheckpointError, ManifestError, UsageError
 from retq_hub.spec import BackboneSpec, TextSpec
 from retq_hub.textencoder import TextEncoder
-from retq_hub.tokenizer import EncodedPrompts
+from retq_hub.tokenizer import EncodedPrompts, Tokenizer
 
 PROMPTS = EncodedPrompts(ids=((512, 3, 573, 0), (512, 5, 7, 573)), mask=((1, 1, 1, 0), (1,) * 4))
 
@@ -105,3 +106,14 @@ def test_a_checkpoint_of_the_image_encoder_alone_has_no_text(small, spec, tmp_pa
     torch.save(bare, tmp_path / "bare.pth")
     assert weights.convert_text(tmp_path / "bare.pth", spec) == {}
     assert weights.convert_text(small.checkpoint, replace(spec, text=None)) == {}
+
+
+@pytest.mark.parametrize("missing", ["tokenizers", "transformers"])
+def test_the_extra_is_named_where_it_is_not_installed(missing, small, text, state, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UsageError) as caught:
+        Tokenizer(text, small.tokenizer / "merges.txt")
+        TextEncoder(text, state)
+    assert str(caught.value) == (
+        'text needs the extra `text`, which is not installed; pip install "retq-hub[text]"'
+    )
