@@ -108,7 +108,8 @@ def embed(
     found = weights.ensure(spec, progress=progress)
     encoder = TextEncoder(text, weights.load_text(found, spec))
     with one_thread():
-        vectors = torch.stack([encoder(group).mean(0) for group in groups])
+        shown = progress.steps(groups, what="encoding prompts", total=len(groups))
+        vectors = torch.stack([encoder(group).mean(0) for group in shown])
         if text.average == "unit-mean":
             vectors = vectors / vectors.norm(dim=1, keepdim=True)
     return Embedded(

@@ -59,11 +59,11 @@ def find(spec: BackboneSpec, text: TextSpec, *, folder: Path | None, progress: P
         return _in_folder(folder, text)
     pinned = [one for one in text.tokenizer.sources if one.sha256 is not None]
     if not pinned:
-        places = " or ".join(describe(one) for one in text.tokenizer.sources)
+        first = text.tokenizer.sources[0]
         raise NotFoundError(
-            f"the vocabulary of {spec.id}'s text encoder is not fetched: no digest of {places} is "
-            "known",
-            hint="get the file and name its folder: --tokenizer DIR",
+            f"the vocabulary of {spec.id}'s text encoder is not fetched: no digest of "
+            f"{describe(first)} is known",
+            hint=f"{_how(first)}, then name its folder: --tokenizer DIR",
         )
     return _kept(pinned, progress)
 
@@ -75,8 +75,15 @@ def _in_folder(folder: Path, text: TextSpec) -> Path:
             return folder / name
     raise NotFoundError(
         f"{folder} has no {' or '.join(wanted)}, the vocabulary of {text.title}",
-        hint=f"get it from {describe(text.tokenizer.sources[0])}",
+        hint=_how(text.tokenizer.sources[0]),
     )
+
+
+def _how(source: Source) -> str:
+    """Say how a person gets the file."""
+    if source.kind == "hub":
+        return f"`hf download {source.repo} {source.filename} --local-dir DIR`"
+    return f"get {describe(source)}"
 
 
 def _kept(sources: list[Source], progress: Progress) -> Path:

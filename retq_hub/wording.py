@@ -6,6 +6,7 @@ A file of descriptors is JSON (``schemas/descriptors-1.schema.json``) or a CSV w
 
 import csv
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from retq_hub.errors import BadInputError, NotFoundError, UsageError
 __all__ = ["Wording", "checked", "of_prompts", "of_target", "read", "shipped"]
 
 _COLUMNS = ("category", "descriptor")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +118,7 @@ def checked(wordings: Sequence[Wording]) -> tuple[Wording, ...]:
     seen: dict[str, str] = {}
     for one in wordings:
         for prompt in one.prompts:
-            if not prompt:
-                raise UsageError(f"a prompt of {one.label!r} is empty", hint="say what it is")
+            _check(prompt, one.label)
             if prompt in seen:
                 which = "" if seen[prompt] == one.label else f", for {seen[prompt]} and {one.label}"
                 raise UsageError(
@@ -129,6 +130,13 @@ def checked(wordings: Sequence[Wording]) -> tuple[Wording, ...]:
         if found.count(name) > 1:
             raise UsageError(f"two targets are named {name!r}", hint="rename one")
     return tuple(wordings)
+
+
+def _check(prompt: str, label: str) -> None:
+    if not prompt:
+        raise UsageError(f"a prompt of {label!r} is empty", hint="say what it is")
+    if _CONTROL.search(prompt + label):
+        raise UsageError(f"{label!r}: {prompt!r} has control characters", hint="leave them out")
 
 
 def _from_csv(path: Path) -> dict[str, list[str]]:

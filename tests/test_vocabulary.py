@@ -60,14 +60,21 @@ def test_without_a_digest_it_is_not_fetched(spec, files, cache):
         "the vocabulary of flair's text encoder is not fetched: no digest of "
         f"{files.root}/vocab.txt is known"
     )
-    assert caught.value.hint == "get the file and name its folder: --tokenizer DIR"
+    assert caught.value.hint == (
+        f"get {files.root}/vocab.txt, then name its folder: --tokenizer DIR"
+    )
     assert files.log == []
 
 
 def test_a_folder_of_ones_own(spec, tmp_path):
     assert spec.text is not None
-    with pytest.raises(NotFoundError, match=r"has no vocab\.txt, the vocabulary of Bio_Clinical"):
+    with pytest.raises(
+        NotFoundError, match=r"has no vocab\.txt, the vocabulary of Bio_Clinical"
+    ) as e:
         vocabulary.find(spec, spec.text, folder=tmp_path, progress=Silent())
+    assert e.value.hint == (
+        "`hf download emilyalsentzer/Bio_ClinicalBERT vocab.txt --local-dir DIR`"
+    )
     (tmp_path / "vocab.txt").write_bytes(WORDS)
     found = vocabulary.find(spec, spec.text, folder=tmp_path, progress=Silent())
     assert found == tmp_path / "vocab.txt"

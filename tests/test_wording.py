@@ -54,6 +54,7 @@ def test_json_and_csv_say_the_same(tmp_path):
         ([], "no target is named"),
         ([one("a")], "1 target is named"),
         ([one("a"), one("b", "")], "a prompt of 'b' is empty"),
+        ([one("a"), one("b", "x\ny")], r"'b': 'x\\ny' has control characters"),
         ([one("a", "x", "x"), one("b")], "the prompt 'x' is given twice;"),
         ([one("a", "x"), one("b", "x")], "the prompt 'x' is given twice, for a and b;"),
         ([one("a b", "x"), one("A-B", "y")], "two targets are named 'a-b'"),
