@@ -113,8 +113,10 @@ LINES: list[set[str]] = [
         "pixels",
         "recipe",
         "result",
+        "tokenizer",
         "trunk",
         "wish",
+        "wording",
     },
     {
         "augment",
@@ -134,6 +136,7 @@ LINES: list[set[str]] = [
         "search",
         "slices",
         "stacks",
+        "vocabulary",
     },
     {
         "card",
@@ -148,6 +151,7 @@ LINES: list[set[str]] = [
         "remote",
         "site",
         "tables",
+        "textencoder",
         "volumes",
         "volumetally",
     },
@@ -181,7 +185,7 @@ LINES: list[set[str]] = [
     {"assessment", "gradingset", "outputs", "pointing", "portrait", "replay", "trainingset"},
     {"exact", "labelsearch", "presentation", "replication", "segment", "validation"},
     {"delivery", "demo", "jointsearch", "volumerun"},
-    {"adaptation", "labelsolution", "training"},
+    {"adaptation", "compilation", "labelsolution", "training"},
     {"labeltraining"},
     {"gallery", "gallery.prose", "gallery.upload"},
     {"gallery.shelf"},
@@ -234,7 +238,7 @@ LINES: list[set[str]] = [
     {"cli.assessment"},
     {"cli.card", "cli.evaluate", "cli.validate"},
     {"cli.volumes"},
-    {"cli.adapt", "cli.segment", "cli.serve", "cli.train"},
+    {"cli.adapt", "cli.compile_text", "cli.segment", "cli.serve", "cli.train"},
     {"cli.demo", "cli.train_labels"},
 ]
 """The package itself holds the version and names that are loaded on first use."""

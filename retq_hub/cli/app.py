@@ -16,6 +16,7 @@ _COMMANDS = {
     "adapt": "adapt",
     "backbones": "backbones",
     "card": "card",
+    "compile-text": "compile_text",
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",
