@@ -12,7 +12,7 @@ from pathlib import Path
 
 from retq_hub.cli.console import BarProgress, print_table
 from retq_hub.datasets import open_dataset
-from retq_hub.manifest import Interval, to_json
+from retq_hub.manifest import to_json
 from retq_hub.pointing import Pointing, point
 from retq_hub.query import Query
 
@@ -41,10 +41,10 @@ def main() -> None:
     if options.json:
         print(json.dumps([to_json(one) for one in found], indent=2))
         return
-    heads = ("query", "target", "images", "map", "AUROC", "all pixels", "AUPRC")
-    print_table(heads, [row for one in found for row in rows(one)], right=3)
-    left_out = sorted({name for one in found for name in one.left_out})
-    print(f"left out, since trained on: {', '.join(left_out) or 'none'}")
+    heads = ("query", "target", "map", "AUROC", "95 % interval", "all pixels", "AUPRC")
+    print_table(heads, [row for one in found for row in rows(one)], right=4)
+    for line in dict.fromkeys(map(counted, found)):
+        print(line)
 
 
 def rows(one: Pointing) -> list[tuple[str, ...]]:
@@ -53,20 +53,23 @@ def rows(one: Pointing) -> list[tuple[str, ...]]:
         (
             one.query.partition("@")[0],
             one.target,
-            str(len(one.images)),
             name,
-            said(area),
+            f"{area.mean:.3f}",
+            f"{area.ci95[0]:.3f} - {area.ci95[1]:.3f}",
             f"{one.pooled[name]:.3f}",
-            f"{one.auprc[name].mean:.3f} ({one.chance:.3f})",
+            f"{one.auprc[name].mean:.3f}",
         )
         for name, area in one.auroc.items()
     ]
 
 
-def said(area: Interval) -> str:
-    """Give a mean with its interval."""
-    low, high = area.ci95
-    return f"{area.mean:.3f} ({low:.3f}-{high:.3f})"
+def counted(one: Pointing) -> str:
+    """Say which images were measured, and what average precision is without knowledge."""
+    left_out = ", ".join(one.left_out) or "none"
+    return (
+        f"\n{one.query}, {one.target}: {len(one.images)} images, {one.chance:.2%} of the pixels; "
+        f"left out, since trained on: {left_out}"
+    )
 
 
 if __name__ == "__main__":

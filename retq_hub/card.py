@@ -84,8 +84,10 @@ def render(
 def _picture(manifest: QueryManifest, picture: Picture) -> str:
     """Show the picture, with a line that says no more than it does."""
     name = ", ".join(target.label for target in manifest.targets)
-    shown = "what it tells" if manifest.is_kind(CLASSIFICATION) else "the outline of what it marks"
-    alt = inline(f"A photograph with {shown} by {manifest.name}: {name}")
+    shown = f"A photograph with the outline of what {manifest.name} marks: {name}"
+    if manifest.is_kind(CLASSIFICATION):
+        shown = f"A photograph with what {manifest.name} tells of it, of: {name}"
+    alt = inline(shown)
     return f"![{alt}]({PICTURE})\n\n*{_caption(manifest, picture)}*"
 
 

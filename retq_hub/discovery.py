@@ -130,6 +130,7 @@ def _listed(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[H
     try:
         found = listing.search(
             wish.words,
+            kind=wish.kind,
             weights_digest=wish.backbone.weights_digest if wish.backbone else None,
             dataset=wish.dataset,
             licence=wish.licence,

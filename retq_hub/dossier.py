@@ -51,9 +51,9 @@ def identity(manifest: QueryManifest, backbone: BackboneSpec) -> str:
 
 
 def shown(manifest: QueryManifest) -> str:
-    """Say what counts of photographs with each target count."""
+    """Give the words before the counts of photographs for each target."""
     is_class = manifest.is_kind(CLASSIFICATION)
-    return "the targets are" if is_class else "the target is drawn"
+    return "by target" if is_class else "the target is drawn in"
 
 
 def made_from(manifest: QueryManifest) -> str:
@@ -86,7 +86,7 @@ def _data(data: DataUse, manifest: QueryManifest) -> str:
             ("Data set", escape(data.title)),
             ("DOI", doi_link(data.doi)),
             ("Split", escape(data.split)),
-            ("Photographs", f"{data.n_images}; {shown(manifest)} in {drawn}"),
+            ("Photographs", f"{data.n_images}; {shown(manifest)} {drawn}"),
             ("Licence", licence_text(data.licence)),
             ("Citation", escape(data.citation or "")),
         ]

@@ -119,8 +119,8 @@ def _targets(found: Assessment) -> str:
 <h2 id="targets">Class by class</h2>
 {confusion_table(found)}
 {targets_table(found)}
-<p class="small">Each against all others. A dash: not defined, since no photograph, or every one,
-has it.</p>
+<p class="small">Each against all others; true counts the photographs that have it. A dash: not
+defined, since no photograph, or every one, has it.</p>
 <div class="plots">
 <figure>{calibration_plot(bins, said=f"How often {of} was right over its probability; {error}")}
 <figcaption><strong>Calibration.</strong> How often {of} was right, over its probability; on the

@@ -27,7 +27,7 @@ _SHADE = "0, 114, 178"
 def figures_table(figures: Mapping[str, Figure], *, n: int) -> str:
     """Give figures over all of n photographs with their intervals, and a bar for the eye."""
     rows = "".join(
-        f'<tr><th scope="row">{label}</th><td class="number">{one.value:.4f}</td>'
+        f'<tr><th scope="row">{label}</th><td class="number">{_number(one.value, 4)}</td>'
         f'<td class="number">{interval(one, 4)}</td>'
         f'<td class="number extra">{one.n_resamples}</td>'
         f'<td class="range">{_strip(one)}</td></tr>\n'
@@ -48,7 +48,7 @@ def targets_table(found: Assessment) -> str:
     labels = {one.name: one.label for one in found.manifest.targets}
     rows = "".join(_class_row(one, labels[one.name]) for one in found.classes)
     return f"""<table class="wide">
-<thead><tr><th scope="col"></th><th scope="col" class="number">Photographs</th>
+<thead><tr><th scope="col"></th><th scope="col" class="number">True</th>
 <th scope="col" class="number extra">Predicted</th><th scope="col" class="number">Sensitivity</th>
 <th scope="col" class="number extra">Specificity</th>
 <th scope="col" class="number">AUROC</th></tr></thead>
@@ -83,11 +83,14 @@ def confusion_table(found: Assessment) -> str:
 def groups_table(found: Assessment) -> str:
     """Give the figures of each camera or site."""
     names = [name for name in GRADED if name in found.figures]
-    head = "".join(f'<th scope="col" class="number">{GRADED[name]}</th>' for name in names)
+    head = "".join(
+        f'<th scope="col" class="number{_extra(place)}">{GRADED[name]}</th>'
+        for place, name in enumerate(names)
+    )
     rows = "".join(
         f'<tr><th scope="row">{escape(group) or "not named"}</th>'
         f'<td class="number">{one.n_images}</td>'
-        + "".join(_group_cell(one.figures.get(name)) for name in names)
+        + "".join(_group_cell(one.figures.get(name), place) for place, name in enumerate(names))
         + "</tr>\n"
         for group, one in found.groups.items()
     )
@@ -120,7 +123,7 @@ def images_table(found: Assessment) -> str:
     rows = "".join(_image_row(one, found, labels) for one in order)
     return f"""<table class="every wide">
 <thead><tr><th scope="col">Photograph</th><th scope="col">True</th><th scope="col">Predicted</th>
-<th scope="col" class="number">Its probability</th></tr></thead>
+<th scope="col" class="number extra">Its probability</th></tr></thead>
 <tbody>
 {rows}</tbody>
 </table>"""
@@ -156,10 +159,16 @@ def _cells(number: int, counts: tuple[int, ...]) -> str:
     )
 
 
-def _group_cell(one: Figure | None) -> str:
+def _group_cell(one: Figure | None, place: int) -> str:
     if one is None:
-        return '<td class="number">&ndash;</td>'
-    return f'<td class="number">{one.value:.3f}<small>{interval(one, 3)}</small></td>'
+        return f'<td class="number{_extra(place)}">&ndash;</td>'
+    value = f"{_number(one.value, 3)}<small>{interval(one, 3)}</small>"
+    return f'<td class="number{_extra(place)}">{value}</td>'
+
+
+def _extra(place: int) -> str:
+    """Mark what a narrow screen leaves out."""
+    return "" if place == 0 else " extra"
 
 
 def _image_row(one: GradedImage, found: Assessment, labels: Mapping[str, str]) -> str:
@@ -173,7 +182,7 @@ def _image_row(one: GradedImage, found: Assessment, labels: Mapping[str, str]) -
     said = said if one.label == one.predicted else f"<strong>{said}</strong>"
     return (
         f'<tr><th scope="row">{escape(one.id)}{camera}</th><td>{true}</td><td>{said}</td>'
-        f'<td class="number">{values or "&ndash;"}</td></tr>\n'
+        f'<td class="number extra">{values or "&ndash;"}</td></tr>\n'
     )
 
 

@@ -1,10 +1,15 @@
-"""What a query says of a whole image, target by target: shares, and words for them."""
+"""What a query says of a whole image, target by target: shares, and words for them.
+
+Pages import this where no photograph has come yet, so torch is not imported with it.
+"""
 
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from retq_hub.manifest import Target
-from retq_hub.result import Classification, Reading, ZeroShot
+
+if TYPE_CHECKING:
+    from retq_hub.result import Classification, Reading, ZeroShot
 
 __all__ = ["Grading", "Share", "grading", "probability_text"]
 
@@ -55,15 +60,17 @@ class Grading:
 
 
 @overload
-def grading(found: Classification | ZeroShot) -> Grading: ...
+def grading(found: "Classification | ZeroShot") -> Grading: ...
 
 
 @overload
-def grading(found: Reading) -> Grading | None: ...
+def grading(found: "Reading") -> Grading | None: ...
 
 
-def grading(found: Reading) -> Grading | None:
+def grading(found: "Reading") -> Grading | None:
     """Give what a query says of the whole image; None for one that only marks pixels."""
+    from retq_hub.result import Classification, ZeroShot
+
     if not isinstance(found, Classification | ZeroShot):
         return None
     manifest, said = found.manifest, found.prediction

@@ -106,7 +106,8 @@ def with_bars(picture: Image.Image, title: str, bars: Sequence[Bar]) -> Image.Im
     names = min(
         max((small.getlength(_plain(one.label)) for one in bars), default=0.0), 0.4 * panel.width
     )
-    left, right = round(2 * em + names), round(panel.width - 2 * em - numbers)
+    left = round(2 * em + names)
+    right = max(left + em, round(panel.width - 2 * em - numbers))
     for number, one in enumerate(bars):
         _bar_row(draw, round(em * 2.6) + number * line, em, (left, right), one)
     return _below(picture, panel)
@@ -125,7 +126,7 @@ def _bar_row(draw: ImageDraw.ImageDraw, top: int, em: int, ends: tuple[int, int]
     ink = INK if bar.said else _SOFT_INK
     draw.text((em, top), _fitted(_plain(bar.label), small, left - 2 * em), fill=ink, font=small)
     draw.text((right + em, top), _plain(bar.text), fill=ink, font=small)
-    ground = (left, top + em // 8, max(left, right), top + round(em * 0.95))
+    ground = (left, top + em // 8, right, top + round(em * 0.95))
     draw.rectangle(ground, fill="#EEF1F4")
     end = left + round((right - left) * bar.value)
     draw.rectangle((left, ground[1], end, ground[3]), fill=MARK if bar.said else _QUIET)

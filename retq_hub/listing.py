@@ -57,6 +57,7 @@ def search(
     words: Sequence[str],
     *,
     target: str | None = None,
+    kind: str | None = None,
     weights_digest: str | None = None,
     dataset: str | None = None,
     licence: str | None = None,
@@ -68,6 +69,7 @@ def search(
     Args:
         words: All must occur in what the listing says, in any case.
         target: What it marks.
+        kind: One of `retq_hub.kinds.KINDS`; those of the first carry no tag and are not told apart.
         weights_digest: Of the backbone that it was made for.
         dataset: On which it was made or measured.
         licence: An SPDX identifier.
@@ -79,6 +81,7 @@ def search(
     """
     filters = ["retq", "query-vector"]
     filters += [f"target:{target}"] if target else []
+    filters += [f"{KIND_TAG}{kind}"] if kind not in (None, SEGMENTATION) else []
     filters += [f"retq-backbone:{weights_digest[:12]}"] if weights_digest else []
     filters += [f"license:{licence.lower()}"] if licence else []
     wanted = [word.lower() for word in words]

@@ -330,8 +330,9 @@ def _marked(name: str, found: Segmentation, colour: str) -> Row:
 
 
 def _told(name: str, told: Grading) -> Row:
-    shown = f"{told.text} {probability_text(told.shown.probability)}"
+    one_said = sum(one.said for one in told.shares) == 1
+    number = f" {probability_text(told.shown.probability)}" if one_said else ""
     label = ", ".join(
         f"{one.target.label} {probability_text(one.probability)}" for one in told.shares
     )
-    return Row(name=name, label=f"whole image: {label}", value=shown, bars=bars(told))
+    return Row(name=name, label=f"whole image: {label}", value=told.text + number, bars=bars(told))

@@ -23,9 +23,9 @@ from retq_hub.heatmap import colour_bar
 from retq_hub.images import decode
 from retq_hub.manifest import QueryManifest
 from retq_hub.markup import data_uri, facts, figure, licence_text, swatch
-from retq_hub.overlay import PALETTE, area_text, marks, probability_map
+from retq_hub.overlay import PALETTE, area_text, marks, probability_map, targets
 from retq_hub.page import write_page
-from retq_hub.result import Classification, Reading, Segmentation
+from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["write_report"]
@@ -208,8 +208,10 @@ def _section(entry: _Entry, image: Image.Image, backbone: BackboneSpec) -> str:
 def _seen(entry: _Entry, image: Image.Image) -> tuple[str, str]:
     """Give what stands at the left, a picture if there is one, and what was found."""
     told = f"{_told(entry.told)}\n{bars_table(entry.told)}" if entry.told else ""
+    if isinstance(entry, _Marked) and isinstance(entry.found, ZeroShot):
+        return _texts_figure(entry.found, image), f"{told}\n{facts(_threshold(entry))}"
     if isinstance(entry, _Marked):
-        return _map_figure(entry, image), f"{_findings(entry)}\n{told}"
+        return _map_figure(entry, image), _findings(entry)
     if isinstance(entry.found, Classification) and entry.found.weights is not None:
         return attention_figure(image, entry.found, max_side_px=_MAP_PX), told
     assert entry.told is not None, "what marks nothing speaks of the whole photograph"
@@ -218,6 +220,16 @@ def _seen(entry: _Entry, image: Image.Image) -> tuple[str, str]:
 
 def _told(told: Grading) -> str:
     return f'<p class="finding">{escape(sentence(told))}</p>'
+
+
+def _texts_figure(found: ZeroShot, image: Image.Image) -> str:
+    """Show where each text was found: they compete, so that one map would not tell them apart."""
+    labels = ", ".join(target.label for target in found.manifest.targets)
+    return figure(
+        targets(image, found, max_side_px=_MAP_PX),
+        alt=f"The photograph with the places outlined that are nearest to each text: {labels}",
+        caption="Where each text is the most likely one and above its threshold.",
+    )
 
 
 def _map_figure(entry: _Marked, image: Image.Image) -> str:
@@ -244,17 +256,16 @@ alt="Colour scale from probability 0 at the left to 1; threshold {shown}">{ticks
 
 def _findings(entry: _Marked) -> str:
     area, labels = area_text(entry.found), escape(entry.labels)
-    sentence = (
-        f"Nothing is marked as {labels}. That does not rule it out."
-        if entry.is_empty
-        else f"{area.capitalize()} of the picture is marked as {labels}."
-    )
-    rows = [
-        ("Highest probability", probability_text(entry.found.max_probability)),
-        ("Threshold", entry.thresholds),
-        ("Threshold chosen by", escape(entry.manifest.head.threshold_choice)),
-    ]
-    return f'<p class="finding">{sentence}</p>\n{facts(rows)}'
+    said = f"{area.capitalize()} of the picture is marked as {labels}."
+    if entry.is_empty:
+        said = f"Nothing is marked as {labels}. That does not rule it out."
+    highest = ("Highest probability", probability_text(entry.found.max_probability))
+    return f'<p class="finding">{said}</p>\n{facts([highest, *_threshold(entry)])}'
+
+
+def _threshold(entry: _Marked) -> list[tuple[str, str]]:
+    chosen = escape(entry.manifest.head.threshold_choice)
+    return [("Threshold", entry.thresholds), ("Threshold chosen by", chosen)]
 
 
 def _making(entries: list[_Entry], image_name: str, backbone: BackboneSpec) -> str:

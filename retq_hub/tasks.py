@@ -1,9 +1,11 @@
 """What each kind of query does, in the words of the Hub, of people and of Python."""
 
+from dataclasses import replace
+
 from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, TEXT
 from retq_hub.manifest import QueryManifest
 
-__all__ = ["TASKS", "answers", "kind_of", "verb"]
+__all__ = ["TASKS", "answers", "kind_of", "runs", "verb"]
 
 TASKS = {
     SEGMENTATION: ("image-segmentation", "Image Segmentation"),
@@ -28,6 +30,17 @@ def answers(manifest: QueryManifest) -> str:
     """Give the line of Python that reads what a query found, in the variable ``found``."""
     attention = manifest.pooling is not None and manifest.pooling.method == "attention"
     return _ANSWERS[kind_of(manifest)] + (", found.attention" if attention else "")
+
+
+def runs(manifest: QueryManifest) -> int:
+    """Count how often the backbone runs over an image for a query."""
+    passes = {
+        (replace(one, layers=()), view)
+        for basis in manifest.bases
+        for one in basis.passes
+        for view in basis.views or ("plain",)
+    }
+    return sum(one.tiles**2 for one, _ in passes) or 1
 
 
 def verb(manifest: QueryManifest) -> str:

@@ -13,8 +13,10 @@ from retq_hub.errors import RetqError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
+    "adapt": "adapt",
     "backbones": "backbones",
     "card": "card",
+    "compile-text": "compile_text",
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",
