@@ -197,12 +197,7 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("train", *SPOTS, "--loss", "dice", "--positive-weight", "2"), 2, "leave it out"),
         (("train-labels", "-o", "q"), 2, "name the labels in one way"),
         (("train-labels", "--labels", "none.csv", "--column", "grade", "-o", "q"), 2, "--scale"),
-        (
-            ("train-labels", "--dataset", "idrid-grading", "--data", ".", "--column", "dr-grade")
-            + ("-o", "q", "--version", "new"),
-            2,
-            "is no version",
-        ),
+        (("train-labels", "-o", "q", "--version", "new"), 2, "is no version"),
         (("segment", "nothing.png", "-q", "tiny-disc", "-o", "out"), 3, "there is no image"),
         (("segment", "--nonsense"), 2, "No such option"),
     ],
