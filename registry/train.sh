@@ -71,5 +71,7 @@ make_grades() { # NAME VERSION SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
 grading=(--dataset idrid-grading --data "$data/IDRiD_grading")
 make_grades idrid-dr-grade 1.0.0 "Grades of diabetic retinopathy, 0 to 4, in colour fundus photographs of adults; tokens weighted by the query for lesions." \
     --weigh-by idrid-lesions@1.0.0 --basis 5 -- "${grading[@]}" --column dr-grade
+make_grades idrid-dme-risk 1.0.0 "Risk of diabetic macular oedema, 0 to 2, in colour fundus photographs of adults; tokens weighted by the query for lesions." \
+    --weigh-by idrid-lesions@1.0.0 --basis 5 -- "${grading[@]}" --column dme-risk
 retq index build "$out"
 RETQ_REGISTRY="$out" retq card "$out"/queries/*/*/
