@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from retq_hub.evaluation import evaluate
     from retq_hub.pipeline import Pipeline
     from retq_hub.query import Query
-    from retq_hub.result import Result
+    from retq_hub.result import Classification, Result, Segmentation, ZeroShot
     from retq_hub.training import train
     from retq_hub.validation import validate
 
@@ -21,10 +21,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Backbone": "retq_hub.backbone",
+    "Classification": "retq_hub.result",
     "Pipeline": "retq_hub.pipeline",
     "Query": "retq_hub.query",
     "Result": "retq_hub.result",
     "RetqError": "retq_hub.errors",
+    "Segmentation": "retq_hub.result",
+    "ZeroShot": "retq_hub.result",
     "evaluate": "retq_hub.evaluation",
     "train": "retq_hub.training",
     "validate": "retq_hub.validation",
@@ -32,10 +35,13 @@ _HOMES = {
 
 __all__ = [
     "Backbone",
+    "Classification",
     "Pipeline",
     "Query",
     "Result",
     "RetqError",
+    "Segmentation",
+    "ZeroShot",
     "evaluate",
     "train",
     "validate",

@@ -9,6 +9,7 @@ __all__ = ["GRADED", "Headline", "headline"]
 GRADED = {
     "quadratic_kappa": "Quadratic kappa",
     "auroc": "AUROC",
+    "auprc": "AUPRC",
     "balanced_accuracy": "Balanced accuracy",
     "accuracy": "Accuracy",
 }
