@@ -152,11 +152,7 @@ def segment(
 
 def _check_owners(jobs: Sequence[Job], rows: Mapping[Key, Row], output: Path) -> None:
     """Refuse to write over the masks of another image."""
-    owners = {
-        file.rpartition(f"_{row.query}")[0]: row.image
-        for row in rows.values()
-        for file in row.files
-    }
+    owners = {stem: row.image for row in rows.values() for stem in row.stems}
     for job in jobs:
         owner = owners.get(job.stem, str(job.image))
         if Path(owner).resolve() != job.image.resolve():
