@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retq_hub.adaptation import adapt
     from retq_hub.backbone import Backbone
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
@@ -28,6 +29,7 @@ _HOMES = {
     "RetqError": "retq_hub.errors",
     "Segmentation": "retq_hub.result",
     "ZeroShot": "retq_hub.result",
+    "adapt": "retq_hub.adaptation",
     "evaluate": "retq_hub.evaluation",
     "train": "retq_hub.training",
     "validate": "retq_hub.validation",
@@ -42,6 +44,7 @@ __all__ = [
     "RetqError",
     "Segmentation",
     "ZeroShot",
+    "adapt",
     "evaluate",
     "train",
     "validate",

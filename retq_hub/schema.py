@@ -11,7 +11,9 @@ from retq_hub.embedded import SCHEMAS
 from retq_hub.errors import Finding, ManifestError, NotFoundError
 
 __all__ = [
+    "ASSESSMENT",
     "BACKBONE",
+    "DESCRIPTORS",
     "EVALUATION",
     "INDEX",
     "LOCK",
@@ -30,7 +32,9 @@ INDEX = "index-1"
 NOTICES = "notices-1"
 RECORD = "record-1"
 EVALUATION = "evaluation-1"
+ASSESSMENT = "assessment-1"
 LOCK = "lock-1"
+DESCRIPTORS = "descriptors-1"
 
 _MAX_JSON_BYTES = 64 * 2**20
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from retq_hub import volumes
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
 from retq_hub.images import SUFFIXES, image_files
@@ -40,8 +41,12 @@ class Outcome:
     failed: dict[str, ImageError]
 
 
-def find_images(arguments: Iterable[str]) -> list[Job]:
-    """Expand files, folders and patterns to images.
+def find_images(arguments: Iterable[str], *, volume: bool = False) -> list[Job]:
+    """Expand files, folders and patterns to images and volumes.
+
+    Args:
+        arguments: What the user named.
+        volume: Take each folder for a volume, not for a folder of images.
 
     Raises:
         NotFoundError: There is no such file, or a folder or pattern has no images.
@@ -49,8 +54,10 @@ def find_images(arguments: Iterable[str]) -> list[Job]:
     found: dict[Path, Path] = {}
     for argument in arguments:
         path = Path(argument).expanduser()
-        if path.is_dir():
-            inside = image_files(path)
+        if path.is_dir() and volume:
+            found[path] = Path(path.resolve().name)
+        elif path.is_dir():
+            inside = image_files(path, (*SUFFIXES, *volumes.SUFFIXES))
             if not inside:
                 raise NotFoundError(
                     f"{path} has no images", hint=f"they end in {', '.join(SUFFIXES)}"

@@ -6,8 +6,21 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
-__all__ = ["Key", "Line", "Row", "as_csv", "as_lines", "key_of", "read_journal", "told"]
+__all__ = [
+    "Key",
+    "Line",
+    "Row",
+    "as_csv",
+    "as_lines",
+    "key_of",
+    "read_journal",
+    "read_lines",
+    "told",
+]
+
+R = TypeVar("R")
 
 Key = tuple[str, str, str]
 """Image, query and target: what makes a line of the summary."""
@@ -92,14 +105,23 @@ class Line:
 
 def read_journal(path: Path) -> dict[Key, Row]:
     """Read what earlier runs did; a line that was cut is left out."""
-    rows: dict[Key, Row] = {}
+    return {key_of(row): row for row in read_lines(path, Row)}
+
+
+def read_lines(path: Path, kind: type[R]) -> list[R]:
+    """Read the rows that `as_lines` gave; none if there is no file, and none that was cut.
+
+    Args:
+        path: The file.
+        kind: The data class of its rows.
+    """
+    rows: list[R] = []
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         try:
-            row = Row(**json.loads(line))
+            rows.append(kind(**json.loads(line)))
         except (ValueError, TypeError):
             continue
-        rows[key_of(row)] = row
     return rows
 
 
@@ -138,15 +160,15 @@ def _line(row: Row, target: str, area: float | None, probability: float | None) 
     )
 
 
-def as_csv(rows: Iterable[Row]) -> str:
-    """Give rows as CSV with a heading."""
+def as_csv(rows: Iterable[Any], kind: type[Any] = Row) -> str:
+    """Give rows of a data class as CSV with a heading."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()
 
 
-def as_lines(rows: Iterable[Row]) -> str:
-    """Give rows as JSON lines."""
+def as_lines(rows: Iterable[Any]) -> str:
+    """Give rows of a data class as JSON lines."""
     return "".join(json.dumps(asdict(row)) + "\n" for row in rows)
