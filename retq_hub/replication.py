@@ -3,12 +3,15 @@
 Source: RETQuerySeg, sections 2.1 and 2.3.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from retq_hub.augment import OVERSIZE
 from retq_hub.backbone import LazyBackbone
-from retq_hub.images import decode, square
+from retq_hub.geometry import frame, onto_square, square
+from retq_hub.images import decode
 from retq_hub.losses import CrossEntropy
 from retq_hub.manifest import Basis, Head, Pass
 from retq_hub.paper import FrozenEncoder, PaperRecipe, fit_paper
@@ -36,11 +39,22 @@ def solve_as_in_paper(
         StorageError: The run cannot be saved.
     """
     spec = backbone.spec
-    preprocessing, layer = spec.preprocessing, spec.tokens.layers - 1
+    # The recipe's views of an image have 8 bits.
+    preprocessing, layer = replace(spec.preprocessing, unrounded=None), spec.tokens.layers - 1
     side = OVERSIZE * preprocessing.size_px
     reading = progress.steps(data.samples, what="reading images", total=len(data.samples))
-    images = np.stack([square(decode(one.image), preprocessing, side) for one in reading])
-    masks = np.stack([one.masks(side, progress=progress) for one in data.sets], axis=1)
+    images, places = [], []
+    for one in reading:
+        image = decode(one.image)
+        images.append(square(image, preprocessing, side))
+        places.append(frame(image.size, preprocessing, side))
+    masks = [
+        [
+            onto_square(mask, place)
+            for mask, place in zip(one.masks(side, progress=progress), places, strict=True)
+        ]
+        for one in data.sets
+    ]
     encoder = FrozenEncoder(
         embed=lambda pixels: backbone().batch_tokens(pixels, layer),
         width=spec.tokens.width,
@@ -48,8 +62,8 @@ def solve_as_in_paper(
         digest=f"{backbone.weights_digest}/{layer}/norm",
     )
     done = fit_paper(
-        images,
-        masks,
+        np.stack(images),
+        np.stack(masks, axis=1),
         encoder,
         recipe=PaperRecipe(stop_after=recipe.epochs, seed=recipe.seed),
         folder=cache_dir() / "runs",
