@@ -27,8 +27,10 @@ class Query:
 
     Attributes:
         manifest: The content of its ``retq.json``.
-        vector: (C, D) float32.
+        vector: (C, D) float32; see `retq_hub.artifact.Artifact` for those that classify.
         bias: (C,) float32.
+        attention: (A, D) vectors and (A,) biases that weight an image's positions; None: it has
+            none.
     """
 
     def __init__(self, found: Artifact, *, card: str, picture: bytes | None = None) -> None:
@@ -38,6 +40,13 @@ class Query:
         self.manifest: QueryManifest = found.manifest
         self.vector: Tensor = torch.from_numpy(found.vector.copy())
         self.bias: Tensor = torch.from_numpy(found.bias.copy())
+        self.attention: tuple[Tensor, Tensor] | None = None
+        if found.attention is not None:
+            weights = found.attention
+            self.attention = (
+                torch.from_numpy(weights.vector.copy()),
+                torch.from_numpy(weights.bias.copy()),
+            )
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, progress: Progress | None = None) -> "Query":
@@ -92,6 +101,7 @@ class Query:
             golden=self._artifact.golden,
             card=self._card,
             picture=self._picture,
+            attention=self._artifact.attention,
         )
         return Path(folder)
 

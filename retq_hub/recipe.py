@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.inspection import basis_findings
 from retq_hub.losses import CrossEntropy, Loss, SoftDice, SoftmaxEntropy
-from retq_hub.manifest import Basis
 from retq_hub.notation import parse
 from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey

@@ -113,6 +113,7 @@ def train(
     else:
         solution = solve_exactly(data, cache, backbone, recipe, progress)
     golden = _golden(cache, solution)
+    assert golden.logits is not None, "a map has golden logits"
     manifest = QueryManifest(
         name=name,
         version=version,
