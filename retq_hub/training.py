@@ -2,34 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version as version_of
 from pathlib import Path
 
-import torch
-
-import retq_hub
-from retq_hub import artifact, card, cardfile, schema
-from retq_hub.artifact import Golden
+from retq_hub import delivery, goldens
 from retq_hub.backbone import LazyBackbone
 from retq_hub.chart import draw
 from retq_hub.curve import Curve
 from retq_hub.dataset import Dataset
 from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
-from retq_hub.grids import logit_map, pick
 from retq_hub.manifest import Licence, QueryManifest, Training
-from retq_hub.presentation import present
 from retq_hub.progress import Progress, Silent
 from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
 from retq_hub.solution import Solution
-from retq_hub.storage import check_writable, write_text
-from retq_hub.threads import one_thread
+from retq_hub.storage import write_text
 from retq_hub.trainingset import TrainingSet
 
 __all__ = ["Trained", "train"]
 
-_GOLDEN_TOKENS = 16
 _INTENDED_USE = "Research on {target} in retinal images; comparison, explanation, pre-selection."
 _LIMITS = (
     "A map of {grid} x {grid} cells, upsampled: outlines are approximate and structures "
@@ -99,11 +90,7 @@ def train(
     first = sets[0]
     labels = ", ".join(one.target.label for one in sets)
     summary = summary or f"Marks {labels}; trained on {first.title}."
-    identity = {"name": name, "version": version, "summary": summary}
-    schema.check_members(identity, schema.QUERY, subject="the query to be made")
-    artifact.check_retrainable(output)
-    check_writable(output.resolve().parent)
-    cardfile.handwriting(output)  # What cannot be read is noticed before the work.
+    delivery.check(output, name=name, version=version, summary=summary)
     backbone = backbone or LazyBackbone(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
@@ -112,7 +99,7 @@ def train(
         solution = solve_as_in_paper(data, backbone, recipe, progress)
     else:
         solution = solve_exactly(data, cache, backbone, recipe, progress)
-    golden = _golden(cache, solution)
+    golden = goldens.of_map(cache.probe(solution.basis), solution.vector, solution.bias)
     assert golden.logits is not None, "a map has golden logits"
     manifest = QueryManifest(
         name=name,
@@ -137,46 +124,18 @@ def train(
         ),
         files={},
     )
-    progress.note(_licences(manifest, backbone))
-    text = cardfile.compose(output, manifest, backbone.spec)
-    cardfile.lay_aside(output)
-    written = artifact.write(
+    written = delivery.deliver(
         output,
         manifest=manifest,
-        vector=solution.vector.numpy(),
-        bias=solution.bias.numpy(),
+        vector=solution.vector,
+        bias=solution.bias,
         golden=golden,
-        card=text,
+        backbone=backbone,
+        progress=progress,
     )
-    present([output], backbone=backbone, progress=progress)
     solution.curve.write(output / "training.csv")
     write_text(output / "training.svg", draw(solution.curve, title=f"Training of {name}"))
     return Trained(folder=output, manifest=written, curve=solution.curve)
-
-
-def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
-    """Name the licences where they differ, and what they allow together."""
-    every = [manifest.licence, backbone.spec.licence, *(one.licence for one in manifest.data)]
-    if len({one.id for one in every}) == 1:
-        return ""
-    data = ", ".join(dict.fromkeys(one.licence.id for one in manifest.data))
-    return (
-        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}, data {data}\n"
-        f"  together: {card.combination(every).partition(' (')[0]}"
-    )
-
-
-def _golden(cache: TokenCache, solution: Solution) -> Golden:
-    """Record what the query gives on the probe image."""
-    blocks = cache.probe(solution.basis)
-    with one_thread():
-        logits = logit_map([block[None] for block in blocks], solution.vector, solution.bias)[0]
-    positions = torch.linspace(0, logits[0].numel() - 1, _GOLDEN_TOKENS).round().to(torch.int32)
-    return Golden(
-        positions=positions.numpy(),
-        tokens=pick(blocks, positions.long()).numpy(),
-        logits=logits.numpy(),
-    )
 
 
 def _training(recipe: Recipe, solution: Solution) -> Training:
@@ -187,11 +146,7 @@ def _training(recipe: Recipe, solution: Solution) -> Training:
         l2=solution.l2,
         seed=recipe.seed,
         selection=solution.selection,
-        versions={
-            "retq-hub": retq_hub.__version__,
-            "timm": version_of("timm"),
-            "torch": version_of("torch"),
-        },
+        versions=delivery.versions(),
         measure=recipe.measure if exact else None,
         views=recipe.views if recipe.views != ("plain",) else None,
         trials=solution.trials or None,

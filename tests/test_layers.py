@@ -97,6 +97,7 @@ LINES: list[set[str]] = [
         "encoder",
         "figures",
         "geometry",
+        "goldens",
         "handwriting",
         "lock",
         "overlay",
@@ -119,6 +120,7 @@ LINES: list[set[str]] = [
     {"pipeline", "trainingset"},
     {"exact", "portrait", "replication", "segment", "validation"},
     {"demo", "presentation"},
+    {"delivery"},
     {"training"},
     {"gallery", "gallery.prose", "gallery.upload"},
     {"gallery.shelf"},
@@ -171,8 +173,7 @@ LINES: list[set[str]] = [
     {"cli.evaluate"},
     {"cli.segment", "cli.validate"},
     {"cli.card", "cli.demo"},
-    {"cli.train"},
-    {"cli.serve"},
+    {"cli.serve", "cli.train"},
 ]
 """The package itself holds the version and names that are loaded on first use."""
 
