@@ -11,7 +11,6 @@ from retq_hub.cli.options import json_option
 from retq_hub.discovery import Hit
 from retq_hub.errors import UsageError
 from retq_hub.manifest import to_json
-from retq_hub.spec import BackboneSpec
 from retq_hub.wish import Wish
 
 __all__ = ["list_command", "search_command"]
@@ -22,7 +21,7 @@ _FITS = {True: "yes", False: "no", None: "?"}
 
 
 def _backbone_option(command: Command) -> Command:
-    text = "Only queries made for this backbone."
+    text = "Only queries that can be used with this backbone."
     return click.option("--backbone", metavar="ID", help=text)(command)
 
 
@@ -32,14 +31,14 @@ def _backbone_option(command: Command) -> Command:
 @json_option
 def list_command(every: bool, backbone: str | None, as_json: bool) -> None:
     """List the queries of all registries."""
-    spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
-    wish = Wish(backbone=spec if backbone else None)
+    ours = discovery.at_hand(registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE))
+    wish = Wish(backbone=ours if backbone else None)
     progress = BarProgress()
     if every:
         found = [one for one in stock.entries(progress=progress) if wish.matches(one.record)]
     else:
         found = stock.search(wish, progress=progress)
-    _print(discovery.hits(found, spec), spec, as_json)
+    _print(discovery.hits(found, ours), ours.id, as_json)
 
 
 @click.command("search")
@@ -70,20 +69,20 @@ def search_command(
     """
     if not words and all(one is None for one in (target, backbone, dataset, licence, min_dice)):
         raise UsageError("search for what?", hint="give words or a filter; `retq list` shows all")
-    spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
+    ours = discovery.at_hand(registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE))
     wish = Wish(
         words=words,
         target=target,
-        backbone=spec if backbone else None,
+        backbone=ours if backbone else None,
         dataset=dataset,
         licence=licence,
         min_dice=min_dice,
     )
-    found = discovery.search(wish, spec, on_hub=hub, limit=limit, progress=BarProgress())
-    _print(found, spec, as_json)
+    found = discovery.search(wish, ours, on_hub=hub, limit=limit, progress=BarProgress())
+    _print(found, ours.id, as_json)
 
 
-def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
+def _print(found: Sequence[Hit], backbone: str, as_json: bool) -> None:
     if as_json:
         print_json([to_json(one) for one in found])
         return
@@ -103,4 +102,4 @@ def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
     ]
     columns = ["name", "version", "marks", "fits", "AUROC", "Dice"]
     print_table(columns, rows, wrap=("name", "marks"), right=2)
-    click.echo(f"\nfits: can be used with {spec.id}")
+    click.echo(f"\nfits: can be used with {backbone}")
