@@ -1,5 +1,6 @@
 """The paper's recipe for a backbone that pads: learned and applied at the right places."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,17 @@ from retq_hub.heads import pixel_logits
 from retq_hub.images import decode
 from retq_hub.progress import Silent
 from retq_hub.recipe import Recipe
-from retq_hub.replication import solve_as_in_paper
+from retq_hub.replication import on_squares, solve_as_in_paper
 from retq_hub.trainingset import TrainingSet
 
-WIDTH, HEIGHT, RADIUS = 160, 90, 24
+WIDTH, HEIGHT, RADIUS = 160, 90, 14
 
 
 def draw(folder: Path, number: int) -> None:
-    """Write a dark wide image, or a high one, with a bright spot somewhere, and its mask."""
+    """Write a dark wide image, or a high one, with a spot that padding moves, and its mask."""
     rng = np.random.default_rng(number)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    column, row = rng.uniform(RADIUS, WIDTH - RADIUS), rng.uniform(RADIUS, HEIGHT - RADIUS)
+    column, row = rng.uniform(RADIUS, WIDTH - RADIUS), rng.uniform(55, HEIGHT - RADIUS)
     spot = (x - column) ** 2 + (y - row) ** 2 < RADIUS**2
     pixels = np.where(spot[..., None], (250, 220, 140), (120, 50, 25)).astype(np.uint8)
     turned = number % 3 == 0
@@ -54,6 +55,17 @@ def padding(tiny: Tiny, registry_folder: Path) -> str:
         preprocessing=SPEC["preprocessing"] | {"size_px": 128, "aspect": "pad", "unrounded": True},
     )
     return "tiny-pad"
+
+
+@pytest.mark.parametrize("aspect", ["pad", "stretch"])
+def test_masks_lie_on_what_they_mark(spots, tiny, aspect):
+    how = replace(tiny.spec.preprocessing, aspect=aspect)
+    data = TrainingSet([spots], seed=0, progress=Silent())
+    images, masks = on_squares(data, how, 128, Silent())
+    assert (images.shape, images.dtype) == ((6, 128, 128, 3), np.uint8)
+    bright = images[..., 0] > 185
+    assert (bright != masks[:, 0]).sum() < 0.1 * bright.sum()
+    assert images[:, -1, -1].any() == (aspect == "stretch")
 
 
 def test_a_query_of_a_padding_backbone_marks_the_right_places(spots, padding):
