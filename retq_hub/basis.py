@@ -1,8 +1,9 @@
 """Which tokens a query reads: passes over the image, layers, views, pixel channels."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-__all__ = ["Basis", "Pass"]
+__all__ = ["Basis", "Pass", "union"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +49,18 @@ class Basis:
     def layers(self) -> tuple[int, ...]:
         """All layers in the order in which their tokens are concatenated."""
         return tuple(layer for one in self.passes for layer in one.layers)
+
+
+def union(bases: Iterable[Basis]) -> Basis:
+    """Give the basis that reads all that several read, in one run of each pass.
+
+    Args:
+        bases: One at least, with the same views and the same use of the final norm.
+    """
+    several = list(bases)
+    layers: dict[Pass, set[int]] = {}
+    for basis in several:
+        for one in basis.passes:
+            layers.setdefault(replace(one, layers=()), set()).update(one.layers)
+    passes = tuple(replace(one, layers=tuple(sorted(found))) for one, found in layers.items())
+    return replace(several[0], passes=passes, pixels=None)

@@ -6,16 +6,21 @@ authors claim.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from retq_hub import registry, stock, weightfile
 from retq_hub.compatibility import Equivalents, equivalents
 from retq_hub.errors import NetworkError
+from retq_hub.kinds import SEGMENTATION
 from retq_hub.progress import Progress, tell
 from retq_hub.record import Near
 from retq_hub.soundness import is_repo, plain
 from retq_hub.spec import BackboneSpec
 from retq_hub.stock import Entry
 from retq_hub.wish import Wish
+
+if TYPE_CHECKING:
+    from retq_hub.listing import Listing
 
 __all__ = ["Hit", "at_hand", "hits", "search"]
 
@@ -32,6 +37,7 @@ class Hit:
         name: What one asks for.
         registry: The registry that lists it; None for the Hub.
         fits: Whether it can be used with the backbone at hand.
+        kind: One of `retq_hub.kinds.KINDS`.
         private: Only some may see it.
         gated: Its terms must be accepted first.
     """
@@ -40,6 +46,7 @@ class Hit:
     targets: tuple[str, ...]
     datasets: tuple[str, ...]
     fits: bool | None
+    kind: str = SEGMENTATION
     version: str | None = None
     summary: str | None = None
     backbone: str | None = None
@@ -49,6 +56,7 @@ class Hit:
     licence: str | None = None
     dice: float | None = None
     auroc: float | None = None
+    kappa: float | None = None
     digest: str | None = None
     registry: str | None = None
     path: str | None = None
@@ -119,7 +127,10 @@ def _of_entry(entry: Entry, backbone: Equivalents) -> Hit:
             weights=one.weights_digest,
             preprocessing=one.preprocessing_digest,
         ),
-        **{name: getattr(one, name) for name in one.__struct_fields__},
+        **(
+            {name: getattr(one, name) for name in one.__struct_fields__}
+            | {"kind": one.kind or SEGMENTATION}
+        ),
     )
 
 
@@ -130,6 +141,7 @@ def _listed(wish: Wish, backbone: Equivalents, progress: Progress | None) -> lis
     try:
         found = listing.search(
             wish.words,
+            kind=wish.kind,
             weights_digest=digests[0] if len(digests) == 1 else None,
             dataset=wish.dataset,
             licence=wish.licence,
@@ -148,7 +160,10 @@ def _listed(wish: Wish, backbone: Equivalents, progress: Progress | None) -> lis
             datasets=tuple(map(plain, one.datasets)),
             weights_digest=plain(one.backbone) if one.backbone else None,
             licence=plain(one.licence) if one.licence else None,
+            kind=one.kind,
             dice=one.dice,
+            auroc=one.auroc,
+            kappa=one.kappa,
             private=one.private,
             gated=one.gated,
             fits=_fits_listed(one.backbone, backbone),
@@ -156,7 +171,7 @@ def _listed(wish: Wish, backbone: Equivalents, progress: Progress | None) -> lis
         for one in found
         if is_repo(one.repo)
         and _PIPELINE not in one.tags
-        and _is_wanted(one.targets, one.dice, wish)
+        and _is_wanted(one, wish)
         and (len(digests) < 2 or _fits_listed(one.backbone, backbone))
     ]
 
@@ -166,15 +181,17 @@ def _fits_listed(weights: str, backbone: Equivalents) -> bool | None:
     return backbone.fits(backbone=None, weights=weights or None, preprocessing=None)
 
 
-def _is_wanted(targets: Iterable[str], dice: float | None, wish: Wish) -> bool:
-    """Whether a listing has the target and the Dice that are looked for.
+def _is_wanted(listing: "Listing", wish: Wish) -> bool:
+    """Whether a listing has the kind, the target and the Dice that are looked for.
 
     A Hub knows short names of targets only: ``disc`` is what `optic disc` looks for, too.
     """
     target = _words(wish.target or "")
-    called = [_words(one) for one in targets]
+    called = [_words(one) for one in listing.targets]
     is_target = not target or any(target in one or (one and one in target) for one in called)
-    return is_target and (wish.min_dice is None or (dice is not None and dice >= wish.min_dice))
+    dice = listing.dice
+    has_dice = wish.min_dice is None or (dice is not None and dice >= wish.min_dice)
+    return is_target and has_dice and wish.kind in (None, listing.kind)
 
 
 def _words(text: str) -> str:

@@ -35,6 +35,8 @@ OURS = record(
         (Wish(licence="CC0"), False),
         (Wish(min_dice=0.9), True),
         (Wish(min_dice=0.91), False),
+        (Wish(kind="segmentation"), True),
+        (Wish(kind="text"), False),
         (Wish(backbone=AT_HAND), True),
         (Wish(backbone=replace(AT_HAND, weights=("0" * 64,))), False),
         (Wish(backbone=replace(AT_HAND, weights=("0" * 64, *AT_HAND.weights))), True),
@@ -59,3 +61,11 @@ def test_needles_are_what_stands_in_the_index_as_it_is():
 def test_the_digest_of_weights_is_a_needle_only_where_no_others_compute_the_same():
     assert Wish(backbone=AT_HAND).needles == [SPEC.weights_digest.encode()]
     assert Wish(backbone=replace(AT_HAND, weights=(*AT_HAND.weights, "0" * 64))).needles == []
+
+
+def test_a_kind_is_looked_for_as_it_stands_in_the_index():
+    grader = record(kind="classification")
+    assert Wish(kind="classification", words=("classification",)).matches(grader)
+    assert not Wish(kind="segmentation").matches(grader)
+    assert Wish(kind="classification").needles == [b"classification"]
+    assert Wish(kind="segmentation").needles == []
