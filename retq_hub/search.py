@@ -56,7 +56,8 @@ class Search:
 
     Args:
         held_out: Cross-validates a basis at an L2 weight.
-        masks: (n, C, S, S) bool, one for each image of the source.
+        masks: (n, C, S, S) bool, one for each image of the source: what thresholds are chosen by.
+        goals: (n, C, S, S), the masks, or floats 0-1: what probabilities are calibrated to.
         parts: The folds.
         guides: The images, for upsampling that is led by them.
         recipe: What is open.
@@ -69,13 +70,15 @@ class Search:
         *,
         held_out: Callable[[Basis, float], HeldOut],
         masks: Tensor,
+        goals: Tensor,
         parts: Sequence[Sequence[int]],
         guides: Sequence[Guide],
         recipe: Recipe,
         size_px: int,
         progress: Progress,
     ) -> None:
-        self._held_out, self._masks, self._parts = held_out, masks, parts
+        self._held_out, self._parts = held_out, parts
+        self._masks, self._goals = masks, goals
         self._guides, self._recipe = guides, recipe
         self._size_px, self._progress = size_px, progress
         self._activation = "softmax" if isinstance(recipe.loss, SoftmaxEntropy) else "sigmoid"
@@ -122,11 +125,11 @@ class Search:
             return head
         counts = [Counts.none() for _ in head.thresholds]
         size = self._masks.shape[-1]
-        images = zip(found.held_out.grids, self._guides, self._masks, strict=True)
-        for grid, guide, masks in images:
+        images = zip(found.held_out.grids, self._guides, self._goals, strict=True)
+        for grid, guide, goals in images:
             logits = pixel_logits(replace(head, calibration=None), grid, size, size, guide)
-            for one, pixels, mask in zip(counts, logits, masks, strict=True):
-                one.add(pixels, mask)
+            for one, pixels, goal in zip(counts, logits, goals, strict=True):
+                one.add(pixels, goal)
         return calibrate(head, counts, recipe.calibration)
 
     def _best_of(self, bases: Sequence[Basis], l2: float) -> Found:

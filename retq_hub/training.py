@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-import torch
-
 import retq_hub
 from retq_hub import artifact, card, cardfile, schema
 from retq_hub.artifact import Golden
@@ -16,7 +14,8 @@ from retq_hub.curve import Curve
 from retq_hub.dataset import Dataset
 from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
-from retq_hub.grids import logit_map, pick
+from retq_hub.golden import record
+from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Licence, QueryManifest, Training
 from retq_hub.presentation import present
 from retq_hub.progress import Progress, Silent
@@ -24,12 +23,10 @@ from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
 from retq_hub.solution import Solution
 from retq_hub.storage import check_writable, write_text
-from retq_hub.threads import one_thread
 from retq_hub.trainingset import TrainingSet
 
-__all__ = ["Trained", "train"]
+__all__ = ["Trained", "check", "deliver", "described", "train"]
 
-_GOLDEN_TOKENS = 16
 _INTENDED_USE = "Research on {target} in retinal images; comparison, explanation, pre-selection."
 _LIMITS = (
     "A map of {grid} x {grid} cells, upsampled: outlines are approximate and structures "
@@ -99,20 +96,18 @@ def train(
     first = sets[0]
     labels = ", ".join(one.target.label for one in sets)
     summary = summary or f"Marks {labels}; trained on {first.title}."
-    identity = {"name": name, "version": version, "summary": summary}
-    schema.check_members(identity, schema.QUERY, subject="the query to be made")
-    artifact.check_retrainable(output)
-    check_writable(output.resolve().parent)
-    cardfile.handwriting(output)  # What cannot be read is noticed before the work.
+    check(output, name=name, version=version, summary=summary)
     backbone = backbone or LazyBackbone(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
+    if isinstance(recipe.loss, SoftmaxEntropy):
+        data.check_exclusive()
     cache = TokenCache(backbone=backbone)
     if recipe.kind == "paper":
         solution = solve_as_in_paper(data, backbone, recipe, progress)
     else:
         solution = solve_exactly(data, cache, backbone, recipe, progress)
-    golden = _golden(cache, solution)
+    golden = record(cache, solution.basis, solution.vector, solution.bias)
     manifest = QueryManifest(
         name=name,
         version=version,
@@ -121,7 +116,7 @@ def train(
         backbone=backbone.ref,
         basis=solution.basis,
         head=solution.head,
-        training=_training(recipe, solution),
+        training=described(recipe, solution),
         data=(data.use(),),
         metrics=(),
         licence=licence or first.licence,
@@ -136,6 +131,54 @@ def train(
         ),
         files={},
     )
+    return deliver(
+        output,
+        manifest=manifest,
+        solution=solution,
+        golden=golden,
+        backbone=backbone,
+        progress=progress,
+    )
+
+
+def check(output: Path, *, name: str, version: str, summary: str) -> None:
+    """Notice before the work what would keep an artifact from being written.
+
+    Raises:
+        UsageError: ``output`` holds something else than an artifact, or recorded figures.
+        ManifestError: Name, version or summary are not as the schema wants them.
+        BadInputError: The card that is there already is no text.
+        StorageError: The place cannot be written.
+    """
+    identity = {"name": name, "version": version, "summary": summary}
+    schema.check_members(identity, schema.QUERY, subject="the query to be made")
+    artifact.check_retrainable(output)
+    check_writable(output.resolve().parent)
+    cardfile.handwriting(output)
+
+
+def deliver(
+    output: Path,
+    *,
+    manifest: QueryManifest,
+    solution: Solution,
+    golden: Golden,
+    backbone: LazyBackbone,
+    progress: Progress,
+) -> Trained:
+    """Write the artifact of a solution, with card, picture and training curve.
+
+    Args:
+        output: The artifact's folder.
+        manifest: Its manifest.
+        solution: The vectors, and how they were found.
+        golden: What they give on the probe image.
+        backbone: What they are for.
+        progress: Where to report.
+
+    Raises:
+        StorageError: The place cannot be written.
+    """
     progress.note(_licences(manifest, backbone))
     text = cardfile.compose(output, manifest, backbone.spec)
     cardfile.lay_aside(output)
@@ -149,7 +192,8 @@ def train(
     )
     present([output], backbone=backbone, progress=progress)
     solution.curve.write(output / "training.csv")
-    write_text(output / "training.svg", draw(solution.curve, title=f"Training of {name}"))
+    title = f"Training of {manifest.name}"
+    write_text(output / "training.svg", draw(solution.curve, title=title))
     return Trained(folder=output, manifest=written, curve=solution.curve)
 
 
@@ -165,20 +209,8 @@ def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
     )
 
 
-def _golden(cache: TokenCache, solution: Solution) -> Golden:
-    """Record what the query gives on the probe image."""
-    blocks = cache.probe(solution.basis)
-    with one_thread():
-        logits = logit_map([block[None] for block in blocks], solution.vector, solution.bias)[0]
-    positions = torch.linspace(0, logits[0].numel() - 1, _GOLDEN_TOKENS).round().to(torch.int32)
-    return Golden(
-        positions=positions.numpy(),
-        tokens=pick(blocks, positions.long()).numpy(),
-        logits=logits.numpy(),
-    )
-
-
-def _training(recipe: Recipe, solution: Solution) -> Training:
+def described(recipe: Recipe, solution: Solution) -> Training:
+    """Say in the manifest how a solution was found."""
     exact = recipe.kind == "exact"
     return Training(
         recipe=recipe.kind,

@@ -13,6 +13,7 @@ from retq_hub.errors import RetqError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
+    "algebra": "algebra",
     "backbones": "backbones",
     "card": "card",
     "demo": "demo",
@@ -22,6 +23,7 @@ _COMMANDS = {
     "info": "info",
     "list": "search",
     "lock": "lock",
+    "port": "port",
     "pull": "registry",
     "push": "publish",
     "search": "search",

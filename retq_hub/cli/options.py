@@ -1,17 +1,20 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from retq_hub import names
 from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
     from retq_hub.dataset import Dataset
+    from retq_hub.manifest import Licence
 
-__all__ = ["dataset_options", "json_option", "open_dataset"]
+__all__ = ["dataset_options", "json_option", "licence_named", "open_dataset", "slug"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -98,3 +101,17 @@ def open_dataset(
     if data is None:
         raise UsageError(f"--dataset {dataset} needs --data", hint="the folder it lies in")
     return datasets.open_dataset(dataset, data, target=target, split=part)
+
+
+def licence_named(identifier: str | None) -> "Licence | None":
+    """Make a licence of its identifier; ``NC`` in it forbids commercial use."""
+    from retq_hub.manifest import Licence
+
+    if identifier is None:
+        return None
+    return Licence(id=identifier, commercial_use=False if "NC" in identifier.split("-") else None)
+
+
+def slug(name: str) -> str:
+    """Make a query's name of a folder's."""
+    return re.sub(r"[^a-z0-9.]+", "-", names.folded(name)).strip("-.")
