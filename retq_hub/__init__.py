@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from retq_hub.backbone import Backbone
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
-    from retq_hub.pipeline import Pipeline, Result
+    from retq_hub.pipeline import Pipeline
     from retq_hub.query import Query
+    from retq_hub.result import Result
     from retq_hub.training import train
     from retq_hub.validation import validate
 
@@ -22,7 +23,7 @@ _HOMES = {
     "Backbone": "retq_hub.backbone",
     "Pipeline": "retq_hub.pipeline",
     "Query": "retq_hub.query",
-    "Result": "retq_hub.pipeline",
+    "Result": "retq_hub.result",
     "RetqError": "retq_hub.errors",
     "evaluate": "retq_hub.evaluation",
     "train": "retq_hub.training",

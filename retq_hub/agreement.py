@@ -11,7 +11,7 @@ from retq_hub.digest import json_digest
 from retq_hub.evaluation import EVALUATION_PX
 from retq_hub.features import TokenCache
 from retq_hub.heads import margins
-from retq_hub.manifest import Agreement, Interval
+from retq_hub.kinds import Agreement, Estimate
 from retq_hub.metrics import dice_iou, mean_interval
 from retq_hub.predictions import pixel_maps
 from retq_hub.progress import Progress
@@ -58,7 +58,7 @@ def agreement(
             n_marked=int(figures[:, number, 0].sum()),
             size_px=EVALUATION_PX,
             values={
-                name: _interval(column[~np.isnan(column)])
+                name: _estimate(column[~np.isnan(column)])
                 for name, column in zip(_FIGURES, figures[:, number, 1:].T, strict=True)
                 if not np.isnan(column).all()
             },
@@ -94,10 +94,5 @@ def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float((one * other).sum() / scale) if scale > 0 else float("nan")
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
-    return Interval(
-        mean=round(float(values.mean()), 6),
-        min=round(float(values.min()), 6),
-        max=round(float(values.max()), 6),
-        ci95=mean_interval(values, seed=0),
-    )
+def _estimate(values: NDArray[np.float64]) -> Estimate:
+    return Estimate(value=round(float(values.mean()), 6), ci95=mean_interval(values, seed=0))

@@ -47,6 +47,7 @@ __all__ = [
     "PICTURE",
     "QUERY",
     "Artifact",
+    "Attention",
     "Golden",
     "check_replaceable",
     "check_retrainable",
@@ -66,15 +67,36 @@ _FILES = (MANIFEST, QUERY, GOLDEN, CARD)
 class Golden:
     """What the query gives on the probe image, so that it can be checked without patients' images.
 
+    What has no map has no positions, tokens and logits; what has scores of a whole image has what
+    was pooled and the scores.
+
     Attributes:
         positions: (P,) int32, indices into the g * g tokens, row by row.
-        tokens: (P, D) float32, the probe's tokens there.
-        logits: (C, g, g) float32, the whole logit map of the probe.
+        tokens: (P, D) float32, the probe's tokens there, as the vectors (or those of attention)
+            are multiplied with them.
+        logits: (C, g, g) float32, the whole logit map of the probe; of attention (A, g, g).
+        pooled: (1, E) float32, what the vectors of a classification are multiplied with.
+        scores: (1, L) float32, the scores of a classification.
     """
 
-    positions: "NDArray[np.int32]"
-    tokens: "Floats"
-    logits: "Floats"
+    positions: "NDArray[np.int32] | None" = None
+    tokens: "Floats | None" = None
+    logits: "Floats | None" = None
+    pooled: "Floats | None" = None
+    scores: "Floats | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """The vectors that weight an image's positions.
+
+    Attributes:
+        vector: (A, D) float32.
+        bias: (A,) float32.
+    """
+
+    vector: "Floats"
+    bias: "Floats"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +105,17 @@ class Artifact:
 
     Attributes:
         manifest: The content of ``retq.json``.
-        vector: (C, D) float32.
-        bias: (C,) float32.
+        vector: (C, D) float32; of a classification (C, E), of an ordinal one (1, E).
+        bias: (C,) float32; of an ordinal classification (C - 1,).
         golden: The golden test.
+        attention: What weights the positions, where a classification pools by attention.
     """
 
     manifest: QueryManifest
     vector: "Floats"
     bias: "Floats"
     golden: Golden
+    attention: Attention | None = None
 
 
 def read_manifest(folder: Path) -> QueryManifest:
@@ -143,15 +167,17 @@ def read(folder: Path) -> Artifact:
     golden = arrays.read(folder / GOLDEN, manifest.files[GOLDEN])
     if found := [*shape_findings(manifest, query, golden), *sense_findings(manifest)]:
         raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
-    if found := list(golden_findings(query["query"], query["bias"], golden)):
+    if found := list(golden_findings(query, golden)):
         raise IntegrityError(f"{folder}: " + "; ".join(map(str, found)), hint="get it again")
+    attention = None
+    if "attention" in query:
+        attention = Attention(vector=query["attention"], bias=query["attention_bias"])
     return Artifact(
         manifest=manifest,
         vector=query["query"],
         bias=query["bias"],
-        golden=Golden(
-            positions=golden["positions"], tokens=golden["tokens"], logits=golden["logits"]
-        ),
+        golden=Golden(**golden),
+        attention=attention,
     )
 
 
@@ -197,17 +223,19 @@ def write(
     golden: Golden,
     card: str,
     picture: bytes | None = None,
+    attention: Attention | None = None,
 ) -> QueryManifest:
     """Write an artifact, whole or not at all; the same input gives the same bytes.
 
     Args:
         folder: Where it shall be; an artifact that is there is replaced, other files in it stay.
         manifest: The manifest; its ``files`` are filled in here.
-        vector: (C, D) float32.
-        bias: (C,) float32.
+        vector: See `Artifact`.
+        bias: See `Artifact`.
         golden: The golden test.
         card: The model card's text.
         picture: The JPEG beside the card; if not given, one that is there stays.
+        attention: What weights the positions, where a classification pools by attention.
 
     Returns:
         The manifest as it was written.
@@ -217,9 +245,10 @@ def write(
         UsageError: The folder holds something else than an artifact.
         StorageError: The place cannot be written.
     """
+    weights = {} if attention is None else _named(attention)
     blobs = {
-        QUERY: arrays.blob(query=vector, bias=bias),
-        GOLDEN: arrays.blob(positions=golden.positions, tokens=golden.tokens, logits=golden.logits),
+        QUERY: arrays.blob(query=vector, bias=bias, **weights),
+        GOLDEN: arrays.blob(**{k: one for k, one in vars(golden).items() if one is not None}),
     }
     manifest = replace(
         manifest,
@@ -299,6 +328,10 @@ def check_retrainable(folder: Path) -> None:
             "be lost",
             hint="name a new folder, or remove it first",
         )
+
+
+def _named(attention: Attention) -> "dict[str, Floats]":
+    return {"attention": attention.vector, "attention_bias": attention.bias}
 
 
 @contextmanager

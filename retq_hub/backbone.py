@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from retq_hub import compatibility, probe, registry, weights
+from retq_hub.basis import Basis, Pass
 from retq_hub.encoder import Encoder
 from retq_hub.images import normalise, square
-from retq_hub.manifest import BackboneRef, Basis, Fingerprint, Pass
+from retq_hub.manifest import BackboneRef, Fingerprint
 from retq_hub.progress import Progress, Silent
 from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey, cut, stitch
@@ -161,6 +162,10 @@ class Backbone:
                 found[key, layer] = stitch(tiles, key, self.spec.tokens.patch_px)
             embedding = pooled[0] if pooled is not None else embedding
         return found, embedding
+
+    def shared(self, vectors: Tensor) -> Tensor:
+        """Bring tokens or embeddings to the space shared with text, as `Encoder.shared` does."""
+        return self._encoder.shared(vectors)
 
     def batch_tokens(self, pixels: Tensor, layer: int) -> Tensor:
         """Give one layer's tokens, final norm applied, for pixels that are ready for the encoder.

@@ -76,6 +76,29 @@ class Encoder(nn.Module):
         tokens = [self._normed(blocks[layer][0], norm) for layer in layers]
         return tokens, self._pool(*blocks[depth - 1]) if embed else None
 
+    @torch.inference_mode()
+    def shared(self, vectors: Tensor) -> Tensor:
+        """Bring tokens or embeddings to the space shared with text; a dense encoder's are there.
+
+        Args:
+            vectors: (..., D) float32.
+
+        Returns:
+            (..., P) float32, not normalised.
+
+        Raises:
+            UsageError: The backbone shares no space with text.
+        """
+        if self.spec.architecture.projection is None:
+            raise UsageError(
+                f"{self.spec.id} shares no space with text",
+                hint="use a backbone that was trained with text, such as flair",
+            )
+        if self.spec.architecture.dense:
+            return vectors
+        projected: Tensor = self.trunk.projection(vectors)
+        return projected
+
     def _dense(
         self, pixels: Tensor, layers: Sequence[int], *, norm: bool, embed: bool
     ) -> tuple[list[Tensor], Tensor | None]:

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from retq_hub import tensorfile
 from retq_hub.backbone import LazyBackbone, plan
+from retq_hub.basis import Basis, Pass
 from retq_hub.crossval import HeldOut, cross_validate
 from retq_hub.curve import Curve, CurveRow
 from retq_hub.dataset import Sample
 from retq_hub.digest import json_digest
 from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.fit import Objective
-from retq_hub.manifest import Basis, Head, Pass, to_json
+from retq_hub.manifest import Head, to_json
 from retq_hub.newton import Fit, Step, minimise
 from retq_hub.progress import Progress
 from retq_hub.recipe import PAPER_EPOCHS, Recipe, checked_bases

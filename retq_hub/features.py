@@ -4,7 +4,7 @@ Tokens are kept as float16, one safetensors an image and pass, with a check sum;
 layer is made anew with the union, a file that is damaged is made anew.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from retq_hub import tensorfile
 from retq_hub.backbone import LazyBackbone, assemble, plan
+from retq_hub.basis import Basis
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
 from retq_hub.errors import IntegrityError
 from retq_hub.images import decode
-from retq_hub.manifest import Basis
 from retq_hub.probe import probe_image
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir
@@ -101,6 +101,44 @@ class TokenCache:
         if basis.pixels:
             blocks.append(self._pixels(file))
         return blocks
+
+    def embedding(self, file: ImageFile) -> Tensor:
+        """Give one image's embedding, pooled as the backbone's spec says; computed once.
+
+        Returns:
+            (D,) float32.
+
+        Raises:
+            ImageError: The image cannot be used.
+            IntegrityError: The backbone gives something else than numbers.
+            StorageError: The cache cannot be written.
+        """
+        path = self._folder / self._pooled / f"{file.image_digest}.safetensors"
+        return self._embedding(path, lambda: decode(file.image), str(file.image))
+
+    def probe_embedding(self) -> Tensor:
+        """Give the probe image's embedding, (D,) float32."""
+        size = self._backbone.spec.preprocessing.size_px
+        path = self._folder / "probe" / f"{self._pooled}.safetensors"
+        return self._embedding(path, lambda: Image.fromarray(probe_image(size)), "the probe")
+
+    def _embedding(self, path: Path, image: Callable[[], Image.Image], name: str) -> Tensor:
+        if stored := tensorfile.read(path):
+            return stored["embedding"]
+        backbone = self._backbone()
+        found = backbone.tokens(image(), {}, embed=True)[1]
+        assert found is not None, "it was asked for"
+        if not bool(found.isfinite().all()):
+            raise IntegrityError(
+                f"{backbone.spec.id} gives an embedding of {name} that is no number",
+                hint="verify the backbone with `retq backbones verify`",
+            )
+        tensorfile.write(path, {"embedding": found.contiguous()})
+        return found
+
+    @property
+    def _pooled(self) -> str:
+        return json_digest([*self._key, self._backbone.spec.pooling, "embedding"])[:32]
 
     def probe(self, basis: Basis) -> list[Tensor]:
         """Give the probe image's tokens, a block a pass, (N, D) float32, unrounded."""

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from retq_hub.artifact import Golden
+from retq_hub.basis import Basis
 from retq_hub.features import TokenCache
 from retq_hub.grids import logit_map, pick
-from retq_hub.manifest import Basis
 from retq_hub.threads import one_thread
 
 __all__ = ["record"]

@@ -74,7 +74,7 @@ def probabilities(head: Head, logits: Tensor) -> Tensor:
     """Give probabilities of pixels for logits of `pixel_logits`, (C, H, W) float32."""
     if head.activation == "sigmoid":
         return logits.sigmoid()
-    return softmax(logits)
+    return softmax(logits) if head.background is None else logits.softmax(0)
 
 
 def margins(head: Head, logits: Tensor) -> Tensor:

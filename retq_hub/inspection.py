@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from retq_hub.basis import Basis
 from retq_hub.channels import N_CHANNELS, SIDE
 from retq_hub.errors import Finding
-from retq_hub.manifest import Basis, QueryManifest
+from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, TEXT
+from retq_hub.manifest import QueryManifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,17 +47,29 @@ GOLDEN_TOLERANCE = 1e-3
 
 
 def golden_findings(
-    vector: "Floats", bias: "Floats", golden: "Mapping[str, NDArray[Any]]"
+    query: "Mapping[str, NDArray[Any]]", golden: "Mapping[str, NDArray[Any]]"
 ) -> Iterator[Finding]:
-    """Recompute the golden logits from the golden tokens: a finding if they deviate too much."""
+    """Recompute logits and scores from what is kept of the probe: a finding where they deviate."""
     import numpy as np
 
-    logits = golden["tokens"] @ vector.T + bias
-    kept = golden["logits"].reshape(len(bias), -1)[:, golden["positions"]].T
-    worst = float(np.abs(logits - kept).max())
-    if worst > GOLDEN_TOLERANCE:
-        what = f"a logit deviates by {worst:.3g} from the query's; {GOLDEN_TOLERANCE} is allowed"
-        yield Finding(where=GOLDEN, what=what)
+    attention = "attention" in query
+    found = []
+    if "logits" in golden:
+        vector = query["attention" if attention else "query"]
+        bias = query["attention_bias" if attention else "bias"]
+        logits = golden["tokens"] @ vector.T + bias
+        kept = golden["logits"].reshape(len(bias), -1)[:, golden["positions"]].T
+        found.append(("logit", logits, kept))
+    if "scores" in golden:
+        scores = golden["pooled"] @ query["query"].T + query["bias"]
+        found.append(("score", scores, golden["scores"]))
+    for word, again, kept in found:
+        worst = float(np.abs(again - kept).max())
+        if worst > GOLDEN_TOLERANCE:
+            what = (
+                f"a {word} deviates by {worst:.3g} from the query's; {GOLDEN_TOLERANCE} is allowed"
+            )
+            yield Finding(where=GOLDEN, what=what)
 
 
 def shape_findings(
@@ -64,43 +78,81 @@ def shape_findings(
     """Compare the tensors' names, shapes and types with each other and with the manifest."""
     import numpy as np
 
-    C = len(manifest.targets)
-    wanted = {
-        QUERY: (query, {"query", "bias"}),
-        GOLDEN: (golden, {"positions", "tokens", "logits"}),
-    }
-    for name, (tensors, names) in wanted.items():
-        if set(tensors) != names:
-            yield Finding(where=name, what=f"has tensors {sorted(tensors)}, not {sorted(names)}")
+    wanted = _wanted(manifest)
+    for name, tensors in ((QUERY, query), (GOLDEN, golden)):
+        if set(tensors) != set(wanted[name]):
+            what = f"has tensors {sorted(tensors)}, not {sorted(wanted[name])}"
+            yield Finding(where=name, what=what)
             return
-    D = query["query"].shape[-1] if query["query"].ndim else 0
-    P = golden["positions"].shape[0] if golden["positions"].ndim else 0
-    g = golden["logits"].shape[-1] if golden["logits"].ndim else 0
-    shapes = {
-        "query": (query["query"], (C, D), np.float32),
-        "bias": (query["bias"], (C,), np.float32),
-        "positions": (golden["positions"], (P,), np.int32),
-        "tokens": (golden["tokens"], (P, D), np.float32),
-        "logits": (golden["logits"], (C, g, g), np.float32),
-    }
-    for name, (tensor, shape, dtype) in shapes.items():
+    sizes = _sizes(manifest)
+    for name, tensor in {**query, **golden}.items():
+        letters = {**wanted[QUERY], **wanted[GOLDEN]}[name]
+        if tensor.ndim == len(letters):
+            for letter, size in zip(letters, tensor.shape, strict=True):
+                sizes.setdefault(letter, size)
+        shape = tuple(sizes.get(letter, 0) for letter in letters)
+        dtype = np.int32 if name == "positions" else np.float32
         if tensor.shape != shape or tensor.dtype != dtype:
             what = f"is {tensor.dtype} {tensor.shape}, not {np.dtype(dtype)} {shape}"
             yield Finding(where=name, what=what)
             return
         if not np.isfinite(tensor).all():
             yield Finding(where=name, what="holds values that are not finite")
-    positions = golden["positions"]
-    if P == 0 or positions.min() < 0 or positions.max() >= g * g:
+    if "positions" in golden:
+        yield from _map_findings(manifest.bases[-1], golden["positions"], sizes["g"])
+    yield from _width_findings(manifest, sizes)
+
+
+def _wanted(manifest: QueryManifest) -> dict[str, dict[str, str]]:
+    """Give the tensors of each file, and the letters of their axes."""
+    of_map = {"positions": "P", "tokens": "PD", "logits": "Cgg"}
+    if not manifest.is_kind(CLASSIFICATION):
+        return {QUERY: {"query": "CD", "bias": "C"}, GOLDEN: of_map}
+    query, golden = {"query": "KE", "bias": "L"}, {"pooled": "1E", "scores": "1L"}
+    if manifest.pooling is not None and manifest.pooling.method == "attention":
+        query |= {"attention": "AD", "attention_bias": "A"}
+        golden |= of_map | {"logits": "Agg"}
+    return {QUERY: query, GOLDEN: golden}
+
+
+def _sizes(manifest: QueryManifest) -> dict[str, int]:
+    """Give the sizes that the manifest fixes: targets, directions and scores of a classifier."""
+    C = len(manifest.targets)
+    ordinal = manifest.head.activation == "ordinal"
+    return {"1": 1, "C": C, "K": 1 if ordinal else C, "L": C - 1 if ordinal else C}
+
+
+def _map_findings(basis: Basis, positions: "NDArray[np.int32]", g: int) -> Iterator[Finding]:
+    if len(positions) == 0 or positions.min() < 0 or positions.max() >= g * g:
         yield Finding(where="positions", what=f"must lie in 0 ... {g * g - 1} and not be empty")
-    size = max(one.side_px for one in manifest.basis.passes)
-    if g and size % g and not (manifest.basis.pixels and g == SIDE):
+    size = max(one.side_px for one in basis.passes)
+    if g and size % g and not (basis.pixels and g == SIDE):
         what = f"{size} pixels do not make a grid of {g} x {g}"
         yield Finding(where=f"{MANIFEST}/basis", what=what)
-    from_layers = D - (N_CHANNELS if manifest.basis.pixels else 0)
-    if from_layers <= 0 or from_layers % len(manifest.basis.layers):
-        what = f"{D} floats cannot come from {len(manifest.basis.layers)} layers of one width"
-        yield Finding(where="query", what=what)
+
+
+def _width_findings(manifest: QueryManifest, sizes: "Mapping[str, int]") -> Iterator[Finding]:
+    """Refuse vectors that cannot come from the layers that the manifest names."""
+    if manifest.head.similarity is not None:
+        return
+    pooling = manifest.pooling
+    if pooling is None:
+        yield from _layer_findings("query", manifest.basis, sizes["D"])
+    elif pooling.method == "attention":
+        yield from _layer_findings("attention", manifest.bases[-1], sizes["D"])
+        means = sizes["A"] + bool(pooling.whole)
+        if sizes["E"] % means:
+            what = f"{sizes['E']} floats cannot come from {means} means of one width"
+            yield Finding(where="query", what=what)
+            return
+        yield from _layer_findings("query", manifest.basis, sizes["E"] // means)
+
+
+def _layer_findings(where: str, basis: Basis, D: int) -> Iterator[Finding]:
+    from_layers = D - (N_CHANNELS if basis.pixels else 0)
+    if from_layers <= 0 or from_layers % len(basis.layers):
+        what = f"{D} floats cannot come from {len(basis.layers)} layers of one width"
+        yield Finding(where=where, what=what)
 
 
 def basis_findings(basis: Basis) -> Iterator[Finding]:
@@ -141,16 +193,55 @@ def _calibration_findings(manifest: QueryManifest) -> Iterator[Finding]:
 
 
 def sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
-    """What the schema cannot say: lengths that must agree."""
+    """What the schema cannot say: lengths that must agree, and members that belong together."""
     C = len(manifest.targets)
-    if len(manifest.head.thresholds) != C:
+    n_thresholds = C if _has_thresholds(manifest) else 0
+    if len(manifest.head.thresholds) != n_thresholds:
         what = f"has {len(manifest.head.thresholds)} thresholds for {C} targets"
+        what += "" if n_thresholds else ", of which the most probable counts"
         yield Finding(where=f"{MANIFEST}/head/thresholds", what=what)
-    yield from basis_findings(manifest.basis)
+    for basis in dict.fromkeys((manifest.basis, *manifest.bases)):
+        yield from basis_findings(basis)
     yield from _calibration_findings(manifest)
+    yield from _kind_findings(manifest)
     if len({target.name for target in manifest.targets}) != C:
         yield Finding(where=f"{MANIFEST}/targets", what="has a name twice")
     for number, data in enumerate(manifest.data):
-        if len(data.n_positive) != C:
+        if len(data.n_positive) != C and not manifest.derived:
             what = f"has {len(data.n_positive)} counts for {C} targets"
             yield Finding(where=f"{MANIFEST}/data/{number}/n_positive", what=what)
+
+
+def _has_thresholds(manifest: QueryManifest) -> bool:
+    return not manifest.is_kind(CLASSIFICATION) or manifest.head.activation == "sigmoid"
+
+
+def _kind_findings(manifest: QueryManifest) -> Iterator[Finding]:
+    """Refuse members that a kind has not, and the lack of those that it must have."""
+    kind, head, pooling = manifest.kind or SEGMENTATION, manifest.head, manifest.pooling
+    attends = pooling is not None and pooling.method == "attention"
+    rules = {
+        "pooling": (pooling is not None) == (kind == CLASSIFICATION),
+        "pooling/weighting": pooling is None or (pooling.weighting is not None) == attends,
+        "pooling/basis": pooling is None or pooling.basis is None or attends,
+        "pooling/whole": pooling is None or pooling.whole is None or attends,
+        "text": manifest.text is not None
+        if kind == TEXT
+        else kind != SEGMENTATION or manifest.text is None,
+        "head/similarity": (head.similarity is not None) == (manifest.text is not None),
+        "head/activation": head.activation != "ordinal"
+        or (kind == CLASSIFICATION and len(manifest.targets) > 1),
+        "head/guided": head.guided is None or kind != CLASSIFICATION,
+        "head/calibration": head.calibration is None or kind != CLASSIFICATION,
+        "head/background": head.background is None or kind != CLASSIFICATION,
+        "metrics": not manifest.metrics or kind != CLASSIFICATION,
+        "data": bool(manifest.data) or kind == TEXT,
+    }
+    for where, holds in rules.items():
+        if not holds:
+            what = f"is not as it must be in an artifact of kind {kind}"
+            yield Finding(where=f"{MANIFEST}/{where}", what=what)
+    prompts = manifest.text.prompts if manifest.text else ()
+    if manifest.text and len(prompts) != len(manifest.targets):
+        what = f"has prompts for {len(prompts)} of {len(manifest.targets)} targets"
+        yield Finding(where=f"{MANIFEST}/text/prompts", what=what)

@@ -9,11 +9,22 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from retq_hub.basis import Basis
 from retq_hub.digest import json_digest
+from retq_hub.kinds import (
+    CLASSIFICATION,
+    SEGMENTATION,
+    TEXT,
+    Agreement,
+    Derived,
+    Graded,
+    Pooling,
+    Similarity,
+    Text,
+)
 
 __all__ = [
     "BackboneRef",
-    "Basis",
     "Calibration",
     "Concept",
     "DataUse",
@@ -24,7 +35,6 @@ __all__ = [
     "Interval",
     "Licence",
     "Measured",
-    "Pass",
     "QueryManifest",
     "Target",
     "Training",
@@ -83,51 +93,6 @@ class BackboneRef:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pass:
-    """One way of running the backbone over an image, and the layers that are read from it.
-
-    Attributes:
-        size_px: Side of the square that the backbone sees.
-        tiles: The image is cut into ``tiles`` x ``tiles`` squares of that size; 1: not cut.
-        layers: Blocks whose tokens are read, counted from 0, concatenated in this order.
-        overlap_px: By so many pixels neighbouring squares overlap; None: they do not.
-    """
-
-    size_px: int
-    tiles: int
-    layers: tuple[int, ...]
-    overlap_px: int | None = None
-
-    @property
-    def side_px(self) -> int:
-        """Side of the square that the whole image is resized to before it is cut."""
-        return self.tiles * self.size_px - (self.tiles - 1) * (self.overlap_px or 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Basis:
-    """Which tokens a query reads.
-
-    Attributes:
-        passes: The passes, concatenated in this order.
-        norm: Whether the backbone's final norm is applied to each layer's tokens.
-        views: The views of the image over which tokens are averaged, see `retq_hub.views.VIEWS`;
-            None: the plain image alone.
-        pixels: The pixel channels that follow the tokens, see `retq_hub.channels`; None: none.
-    """
-
-    passes: tuple[Pass, ...]
-    norm: bool
-    views: tuple[str, ...] | None = None
-    pixels: str | None = None
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """All layers in the order in which their tokens are concatenated."""
-        return tuple(layer for one in self.passes for layer in one.layers)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Guided:
     """How a logit map is led by the image; see `retq_hub.guided`.
 
@@ -173,11 +138,16 @@ class Head:
     """What turns dot products into an answer.
 
     Attributes:
-        activation: ``sigmoid``, or ``softmax`` over targets and background.
-        thresholds: Probability above which a pixel is marked, for each target.
+        activation: ``sigmoid``; ``softmax`` over targets and, in maps, background; ``ordinal``:
+            each logit says how likely the grade is above one of the K - 1 lower ones.
+        thresholds: Probability above which a pixel is marked, or a target is said to be there, for
+            each target; empty where the most probable class of an image is what counts.
         threshold_choice: How they were chosen.
         guided: How the map is led by the image; None: it is upsampled bilinearly.
         calibration: What is done to the logits; None: nothing.
+        background: False: in maps by softmax targets compete among themselves; None: with a
+            background, whose logit is 0.
+        similarity: Dot products are cosines times a scale; None: they are plain ones.
     """
 
     activation: str
@@ -185,6 +155,8 @@ class Head:
     threshold_choice: str
     guided: Guided | None = None
     calibration: Calibration | None = None
+    background: bool | None = None
+    similarity: Similarity | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +264,10 @@ class FileDigest:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryManifest:
-    """The content of ``retq.json``; docs/artifact.md explains each member."""
+    """The content of ``retq.json``; docs/artifact.md explains each member.
+
+    ``kind`` is None for segmentation; `is_kind` asks.
+    """
 
     name: str
     version: str
@@ -310,7 +285,35 @@ class QueryManifest:
     limits: str
     files: dict[str, FileDigest]
     citation: str | None = None
+    kind: str | None = None
+    pooling: Pooling | None = None
+    text: Text | None = None
+    derived: tuple[Derived, ...] | None = None
+    graded: tuple[Graded, ...] | None = None
+    agreement: tuple[Agreement, ...] | None = None
     spec: str = "retq-query/1"
+
+    def is_kind(self, *kinds: str) -> bool:
+        """Whether it is of one of some kinds, see `retq_hub.kinds`."""
+        return (self.kind or SEGMENTATION) in kinds
+
+    @property
+    def bases(self) -> tuple[Basis, ...]:
+        """The bases whose tokens are read: the vectors' first, that of maps last.
+
+        They are one basis unless attention reads another one; none where the backbone's own
+        embedding is classified.
+        """
+        if self.pooling is None:
+            return (self.basis,)
+        if self.pooling.method == "embedding":
+            return ()
+        return (self.basis, self.pooling.basis or self.basis)
+
+    @property
+    def needs_embedding(self) -> bool:
+        """Whether the backbone's own image embedding is read."""
+        return self.is_kind(TEXT) or (self.is_kind(CLASSIFICATION) and not self.bases)
 
     @property
     def digest(self) -> str:

@@ -9,9 +9,10 @@ pixel channels.
 import re
 from dataclasses import replace
 
+from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, N_CHANNELS
 from retq_hub.errors import UsageError
-from retq_hub.manifest import Basis, Head, Pass
+from retq_hub.manifest import Head
 
 __all__ = ["meaning", "parse", "upsampling", "width", "written"]
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from retq_hub.grids import upsample
 from retq_hub.images import decode
-from retq_hub.pipeline import Segmentation
+from retq_hub.result import Segmentation
 
 __all__ = [
     "PALETTE",

@@ -5,124 +5,23 @@ that they have in common.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from retq_hub import composition, notation, syncing
-from retq_hub.backbone import Backbone, assemble, plan
-from retq_hub.channels import pixel_channels
+from retq_hub import compatibility, composition, syncing
+from retq_hub.application import Application
+from retq_hub.backbone import Backbone, plan
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
-from retq_hub.grids import logit_map
-from retq_hub.heads import margins, pixel_logits, probabilities
-from retq_hub.images import ImageLike, decode, green
+from retq_hub.images import ImageLike, decode
 from retq_hub.lock import PinnedQuery
-from retq_hub.manifest import Basis, QueryManifest
 from retq_hub.progress import Progress
 from retq_hub.query import Query
+from retq_hub.result import Result
 
-__all__ = ["AREA_PX", "Pipeline", "Result", "Segmentation"]
-
-AREA_PX = 392
-"""Side of the square on which areas are measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segmentation:
-    """What one query says of one image.
-
-    A query with one target gives (H, W) maps, one with C > 1 targets (C, H, W).
-
-    Attributes:
-        logits: (C, G, G) float32 on the finest grid; all else is computed from it when asked for.
-        size: Width and height of the image in pixels.
-        manifest: The query's manifest.
-        guide: (S, S) float32, 0-1, the image's green channel where the query's head is led by it.
-    """
-
-    logits: NDArray[np.float32]
-    size: tuple[int, int]
-    manifest: QueryManifest
-    guide: NDArray[np.float32] | None = None
-
-    @property
-    def probability(self) -> NDArray[np.float32]:
-        """(H, W) float32 in [0, 1] at the image's own size."""
-        maps = self.probability_at(*self.size)
-        return np.asarray(maps[0] if len(maps) == 1 else maps)
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool at the image's own size, by the query's own threshold."""
-        maps = self.mask_at(*self.size)
-        return np.asarray(maps[0] if len(maps) == 1 else maps)
-
-    @property
-    def area(self) -> float:
-        """Share of the image that is marked; of any target, where there are several."""
-        return float(self.mask_at(AREA_PX, AREA_PX).any(axis=0).mean())
-
-    @property
-    def max_probability(self) -> float:
-        """The highest probability of any target, at 392 x 392 pixels."""
-        return float(self.probability_at(AREA_PX, AREA_PX).max())
-
-    def mask_at(self, width: int, height: int) -> NDArray[np.bool_]:
-        """Give the (C, height, width) mask at another size than the image's."""
-        return np.asarray(self.margin_at(width, height) > 0)
-
-    def probability_at(self, width: int, height: int) -> NDArray[np.float32]:
-        """Give the (C, height, width) float32 probability at another size than the image's."""
-        head = self.manifest.head
-        return np.asarray(probabilities(head, self._pixel_logits(width, height)).numpy())
-
-    def margin_at(self, width: int, height: int) -> NDArray[np.float32]:
-        """Give the (C, height, width) float32 logits above the threshold: positive is marked."""
-        head = self.manifest.head
-        return np.asarray(margins(head, self._pixel_logits(width, height)).numpy())
-
-    def _pixel_logits(self, width: int, height: int) -> Tensor:
-        return pixel_logits(
-            self.manifest.head, torch.from_numpy(self.logits), width, height, self._guide
-        )
-
-    def _guide(self, size_px: int) -> Tensor:
-        assert self.guide is not None, "the pipeline keeps it where the head needs it"
-        assert len(self.guide) == size_px, "it is kept at the size at which the head works"
-        return torch.from_numpy(self.guide)
-
-
-class Result(Mapping[str, Segmentation]):
-    """What the queries of a pipeline say of one image, by the names they were given.
-
-    Attributes:
-        embedding: (D,) float32 image embedding, pooled as the backbone's spec says; None where the
-            pipeline was told not to compute it.
-    """
-
-    def __init__(
-        self, found: Mapping[str, Segmentation], *, embedding: NDArray[np.float32] | None
-    ) -> None:
-        self._found = dict(found)
-        self.embedding = embedding
-
-    def __getitem__(self, name: str) -> Segmentation:
-        """Give the segmentation by one query."""
-        return self._found[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the queries' names."""
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        """Count the queries."""
-        return len(self._found)
+__all__ = ["Pipeline"]
 
 
 class Pipeline:
@@ -160,8 +59,10 @@ class Pipeline:
         for name, query in self.queries.items():
             if note := _check(name, query, backbone, allow_mismatch):
                 self.notes.append(note)
-        self._plan = plan(query.manifest.basis for query in self.queries.values())
-        self._groups = _grouped(self.queries)
+        manifests = [query.manifest for query in self.queries.values()]
+        self._plan = plan(basis for one in manifests for basis in one.bases)
+        self._embeds = embed or any(one.needs_embedding for one in manifests)
+        self._application = Application(self.queries, backbone=backbone)
 
     @classmethod
     def from_pretrained(
@@ -260,31 +161,9 @@ class Pipeline:
 
     def _one(self, source: ImageLike) -> Result:
         image = decode(source)
-        tokens, embedding = self.backbone.tokens(image, self._plan, embed=self.embed)
-        found: dict[str, Segmentation] = {}
-        fine: Tensor | None = None
-        for basis, names in self._groups.items():
-            vectors = torch.cat([self.queries[name].vector for name in names])
-            biases = torch.cat([self.queries[name].bias for name in names])
-            blocks = assemble(tokens, basis)
-            if basis.pixels:
-                fine = torch.from_numpy(pixel_channels(image)) if fine is None else fine
-                blocks.append(fine)
-            maps = logit_map([block[None] for block in blocks], vectors, biases)[0]
-            parts = torch.split(maps, [len(self.queries[name].bias) for name in names])
-            for name, part in zip(names, parts, strict=True):
-                manifest = self.queries[name].manifest
-                guided = manifest.head.guided
-                found[name] = Segmentation(
-                    logits=part.numpy(),
-                    size=image.size,
-                    manifest=manifest,
-                    guide=green(image, guided.size_px) if guided else None,
-                )
-        return Result(
-            {name: found[name] for name in self.queries},
-            embedding=None if embedding is None else embedding.numpy(),
-        )
+        tokens, embedding = self.backbone.tokens(image, self._plan, embed=self._embeds)
+        found = self._application(image, tokens, embedding)
+        return Result(found, embedding=None if embedding is None else embedding.numpy())
 
 
 def _exactly(pinned: PinnedQuery, base: Path, progress: Progress | None) -> Query:
@@ -320,30 +199,19 @@ def _loaded(
     return found
 
 
-def _grouped(queries: Mapping[str, Query]) -> dict[Basis, list[str]]:
-    groups: dict[Basis, list[str]] = {}
-    for name, query in queries.items():
-        groups.setdefault(query.manifest.basis, []).append(name)
-    return groups
-
-
 def _check(name: str, query: Query, backbone: Backbone, allow_mismatch: bool) -> str:
     try:
         note = backbone.check(query.manifest.backbone, allow_mismatch=allow_mismatch)
     except BackboneMismatch as error:
         raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
-    basis = query.manifest.basis
-    depth = backbone.spec.tokens.layers
-    if max(basis.layers) >= depth:
-        raise BackboneMismatch(
-            f"{name}: it reads layer {max(basis.layers)}, {backbone.spec.id} has 0-{depth - 1}",
-            hint="it was made for another backbone",
+    weights = query.attention
+    try:
+        compatibility.check_shape(
+            query.manifest,
+            backbone.spec,
+            floats=query.vector.shape[1],
+            attention_floats=None if weights is None else weights[0].shape[1],
         )
-    width = notation.width(basis, backbone.spec.tokens.width)
-    if query.vector.shape[1] != width:
-        raise BackboneMismatch(
-            f"{name}: it has {query.vector.shape[1]} floats a vector, its layers of "
-            f"{backbone.spec.id} give {width}",
-            hint="it was made for another backbone",
-        )
+    except BackboneMismatch as error:
+        raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
     return f"{name}: {note}" if note else ""

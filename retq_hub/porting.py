@@ -7,6 +7,7 @@ the new one does, only of how far it agrees; metrics are empty until somebody me
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from retq_hub.agreement import agreement
 from retq_hub.artifact import Artifact, Golden
@@ -18,14 +19,14 @@ from retq_hub.errors import DatasetError, UsageError
 from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
 from retq_hub.golden import record
-from retq_hub.kinds import SEGMENTATION, Derived
+from retq_hub.kinds import SEGMENTATION
 from retq_hub.losses import CrossEntropy, SoftmaxEntropy
 from retq_hub.manifest import Head, Licence, QueryManifest, Training
 from retq_hub.notation import written
 from retq_hub.predictions import Predictions, predict, unlabelled
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
-from retq_hub.recipe import Recipe, checked_bases
+from retq_hub.recipe import Method, Recipe, checked_bases
 from retq_hub.solution import Solution
 from retq_hub.spec import BackboneSpec
 from retq_hub.training import Trained, check, deliver, described
@@ -37,9 +38,9 @@ _SHOWN = 3
 """A target must be marked on so many images: to be set aside, held out and learned from."""
 
 _LIMITS = (
-    "Carried over from {source}: learned from what that marks on {n} images without labels, not from "
-    "masks. It repeats the source's mistakes and adds its own. A map of {grid} x {grid} cells, "
-    "upsampled. Of the source: {limits}"
+    "Carried over from {source}: learned from what that says of {n} images without labels, not "
+    "from masks. It repeats the source's mistakes and adds its own. A map of {grid} x {grid} "
+    "cells, upsampled. Of the source: {limits}"
 )
 
 
@@ -124,7 +125,7 @@ def port(
         training=_training(recipe, solution),
         data=(*old.data, learned.use(name=images.resolve().name, licence=UNKNOWN)),
         metrics=(),
-        derived=(derived("ported from", old),),
+        derived=(query.derived("ported from"),),
         licence=licence or old.licence,
         authors=tuple(authors) or old.authors,
         limits=_limits(old, len(learned.samples), golden),
@@ -162,27 +163,19 @@ def carried(basis: Basis, source: BackboneSpec, to: BackboneSpec, *, shift: int 
         to: The other.
         shift: So many blocks of the other deeper.
     """
-    own, other = source.preprocessing.size_px, to.preprocessing.size_px
-    patch, depth = to.tokens.patch_px, to.tokens.layers
+    size, patch, depth = to.preprocessing.size_px, to.tokens.patch_px, to.tokens.layers
     layers: dict[tuple[int, int], dict[int, None]] = {}
     for one in basis.passes:
-        overlap = round((one.overlap_px or 0) * other / one.size_px / patch) * patch
+        overlap = round((one.overlap_px or 0) * size / one.size_px / patch) * patch
         found = layers.setdefault((one.tiles, overlap if one.tiles > 1 else 0), {})
         for layer in one.layers:
             place = round((layer + 1) * depth / source.tokens.layers) - 1 + shift
             found[min(max(place, 0), depth - 1)] = None
     passes = tuple(
-        Pass(size_px=other, tiles=tiles, layers=tuple(blocks), overlap_px=overlap or None)
+        Pass(size_px=size, tiles=tiles, layers=tuple(blocks), overlap_px=overlap or None)
         for (tiles, overlap), blocks in layers.items()
     )
     return replace(basis, passes=passes)
-
-
-def derived(how: str, manifest: QueryManifest) -> Derived:
-    """Say in the manifest what an artifact was made from."""
-    return Derived(
-        how=how, name=manifest.name, version=manifest.version, digest=manifest.digest
-    )
 
 
 def _check_kind(manifest: QueryManifest) -> None:
@@ -228,7 +221,7 @@ def _recipe(old: QueryManifest, bases: Sequence[str], l2: float | None, seed: in
         bases=tuple(bases),
         l2=l2,
         loss=SoftmaxEntropy() if head.activation == "softmax" else CrossEntropy(),
-        calibration=head.calibration.method if head.calibration else "none",
+        calibration=cast(Method, head.calibration.method) if head.calibration else "none",
         sharpen=head.guided is not None,
         flips=old.basis.views is not None,
         seed=seed,
@@ -246,6 +239,7 @@ def _head(solution: Solution, old: QueryManifest) -> Head:
 
 
 def _limits(old: QueryManifest, n_images: int, golden: Golden) -> str:
+    assert golden.logits is not None, "a map has golden logits"
     return _LIMITS.format(
         source=f"{old.name} {old.version} for {old.backbone.id}",
         n=n_images,

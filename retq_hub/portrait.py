@@ -33,7 +33,7 @@ def draw(folder: Path, backbone: Backbone, *, image: Path | None = None) -> byte
     name = query.manifest.name
     photograph = decode(image or EXAMPLE_IMAGE)
     pipeline = Pipeline(backbone=backbone, queries={name: query}, embed=False)
-    found = pipeline(photograph)[name]
+    found = pipeline(photograph).segmentations[name]
     size = min(SIDE_PX, *photograph.size)
     return encode(
         targets(photograph, found, max_side_px=SIDE_PX),

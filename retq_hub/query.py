@@ -9,6 +9,7 @@ from torch import Tensor
 from retq_hub import artifact, publication, registry
 from retq_hub.artifact import Artifact
 from retq_hub.grids import logit_map
+from retq_hub.kinds import Derived
 from retq_hub.manifest import QueryManifest
 from retq_hub.picture import read_picture
 from retq_hub.progress import Progress
@@ -27,8 +28,10 @@ class Query:
 
     Attributes:
         manifest: The content of its ``retq.json``.
-        vector: (C, D) float32.
+        vector: (C, D) float32; see `retq_hub.artifact.Artifact` for those that classify.
         bias: (C,) float32.
+        attention: (A, D) vectors and (A,) biases that weight an image's positions; None: it has
+            none.
     """
 
     def __init__(self, found: Artifact, *, card: str, picture: bytes | None = None) -> None:
@@ -38,6 +41,13 @@ class Query:
         self.manifest: QueryManifest = found.manifest
         self.vector: Tensor = torch.from_numpy(found.vector.copy())
         self.bias: Tensor = torch.from_numpy(found.bias.copy())
+        self.attention: tuple[Tensor, Tensor] | None = None
+        if found.attention is not None:
+            weights = found.attention
+            self.attention = (
+                torch.from_numpy(weights.vector.copy()),
+                torch.from_numpy(weights.bias.copy()),
+            )
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, progress: Progress | None = None) -> "Query":
@@ -78,6 +88,13 @@ class Query:
         manifest = self.manifest
         return f"<Query {manifest.name} {manifest.version} for {manifest.backbone.id}>"
 
+    def derived(self, how: str) -> Derived:
+        """Say in another query's manifest how it was made from this one."""
+        manifest = self.manifest
+        return Derived(
+            how=how, name=manifest.name, version=manifest.version, digest=manifest.digest
+        )
+
     def save(self, folder: str | Path) -> Path:
         """Write the artifact to a folder, whole or not at all.
 
@@ -92,6 +109,7 @@ class Query:
             golden=self._artifact.golden,
             card=self._card,
             picture=self._picture,
+            attention=self._artifact.attention,
         )
         return Path(folder)
 

@@ -1,22 +1,25 @@
 """What may be said about how a query is trained, and what of it makes sense."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.inspection import basis_findings
 from retq_hub.losses import CrossEntropy, Loss, SoftDice, SoftmaxEntropy
-from retq_hub.manifest import Basis
 from retq_hub.notation import parse
 from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey
 from retq_hub.views import VIEWS
 
-__all__ = ["L2_WEIGHTS", "PAPER_EPOCHS", "Recipe", "checked_bases", "loss_named"]
+__all__ = ["L2_WEIGHTS", "PAPER_EPOCHS", "Method", "Recipe", "checked_bases", "loss_named"]
 
 L2_WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3)
 """Weights of the L2 term that cross-validation chooses from."""
 
+
+Method: TypeAlias = Literal["none", "platt", "isotonic", "prior"]
+"""How probabilities are calibrated."""
 
 PAPER_EPOCHS = 150
 """Epochs of the paper's recipe."""
@@ -51,7 +54,7 @@ class Recipe:
     l2: float | None = None
     loss: Loss = field(default_factory=CrossEntropy)
     measure: Literal["dice", "iou"] = "dice"
-    calibration: Literal["none", "platt", "isotonic", "prior"] = "prior"
+    calibration: Method = "prior"
     sharpen: bool = False
     pixels: bool = False
     flips: bool = False

@@ -8,9 +8,10 @@ import torch
 
 from retq_hub.augment import OVERSIZE
 from retq_hub.backbone import LazyBackbone
+from retq_hub.basis import Basis, Pass
 from retq_hub.images import decode, square
 from retq_hub.losses import CrossEntropy
-from retq_hub.manifest import Basis, Head, Pass
+from retq_hub.manifest import Head
 from retq_hub.paper import FrozenEncoder, PaperRecipe, fit_paper
 from retq_hub.progress import Progress
 from retq_hub.recipe import Recipe

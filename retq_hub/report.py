@@ -32,7 +32,7 @@ from retq_hub.markup import (
 )
 from retq_hub.overlay import PALETTE, area_text, colour_bar, marks, probability_map
 from retq_hub.page import write_page
-from retq_hub.pipeline import Segmentation
+from retq_hub.result import Segmentation
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["write_report"]

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from retq_hub.basis import Basis
 from retq_hub.calibration import LEVELS, Counts, best_level, calibrate, overlap_curve
 from retq_hub.channels import METHOD
 from retq_hub.crossval import HeldOut
 from retq_hub.heads import Guide, pixel_logits, probabilities
 from retq_hub.losses import SoftmaxEntropy
-from retq_hub.manifest import Basis, Guided, Head, Trial
+from retq_hub.manifest import Guided, Head, Trial
 from retq_hub.notation import written
 from retq_hub.progress import Progress
 from retq_hub.recipe import L2_WEIGHTS, Recipe

@@ -20,8 +20,9 @@ from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
 from retq_hub.images import SUFFIXES, decode, image_files
 from retq_hub.overlay import overlay
-from retq_hub.pipeline import AREA_PX, Pipeline, Segmentation
+from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
+from retq_hub.result import AREA_PX, Segmentation
 from retq_hub.storage import whole_file, write_text
 from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
 
@@ -197,7 +198,7 @@ def _one(pipeline: Pipeline, job: Job, output: Path, options: Options) -> Iterat
     """Segment one image and write its files."""
     image = decode(job.image)
     digest = file_digest(job.image)
-    result = pipeline(image)
+    result = pipeline(image).segmentations
     for name, found in result.items():
         masks = found.mask_at(*found.size)
         for number, target in enumerate(found.manifest.targets):

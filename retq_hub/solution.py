@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from retq_hub.basis import Basis
 from retq_hub.curve import Curve
-from retq_hub.manifest import Basis, Head, Trial
+from retq_hub.manifest import Head, Trial
 
 __all__ = ["Solution"]
 

@@ -108,6 +108,7 @@ def train(
     else:
         solution = solve_exactly(data, cache, backbone, recipe, progress)
     golden = record(cache, solution.basis, solution.vector, solution.bias)
+    assert golden.logits is not None, "a map has golden logits"
     manifest = QueryManifest(
         name=name,
         version=version,

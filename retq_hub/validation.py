@@ -129,9 +129,10 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
     from PIL import Image
 
     from retq_hub.backbone import Backbone
-    from retq_hub.pipeline import AREA_PX, Pipeline
+    from retq_hub.pipeline import Pipeline
     from retq_hub.probe import probe_image
     from retq_hub.query import Query
+    from retq_hub.result import AREA_PX
 
     query = Query.from_pretrained(folder)
     manifest, golden = query.manifest, artifact.read(folder).golden
@@ -140,9 +141,10 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
         note = backbone.check(manifest.backbone)
     except RetqError as error:
         return [Finding(where="backbone", what=error.found)], []
+    assert golden.logits is not None, "a map has golden logits"
     image = Image.fromarray(probe_image(max(one.side_px for one in manifest.basis.passes)))
     pipeline = Pipeline(backbone=backbone, queries={manifest.name: query}, embed=False)
-    replayed = pipeline(image)[manifest.name]
+    replayed = pipeline(image).segmentations[manifest.name]
     recorded = replace(replayed, logits=golden.logits)
     worst = float(np.abs(replayed.logits - golden.logits).max())
     masks = [one.mask_at(AREA_PX, AREA_PX) for one in (replayed, recorded)]

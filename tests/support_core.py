@@ -15,11 +15,11 @@ from safetensors.numpy import save
 
 from retq_hub import artifact
 from retq_hub.artifact import Golden
+from retq_hub.basis import Basis, Pass
 from retq_hub.digest import bytes_digest
 from retq_hub.errors import RetqError
 from retq_hub.manifest import (
     BackboneRef,
-    Basis,
     Concept,
     DataUse,
     Fingerprint,
@@ -27,7 +27,6 @@ from retq_hub.manifest import (
     Interval,
     Licence,
     Measured,
-    Pass,
     QueryManifest,
     Target,
     Training,

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from retq_hub import probe, registry, weights
 from retq_hub.backbone import Backbone, LazyBackbone, PassKey, assemble, plan
+from retq_hub.basis import Basis, Pass
 from retq_hub.errors import BackboneMismatch, NotFoundError, UsageError
-from retq_hub.manifest import BackboneRef, Basis, Fingerprint, Pass
+from retq_hub.manifest import BackboneRef, Fingerprint
 
 HOME = PassKey(64, 1, norm=True)
 

@@ -6,14 +6,14 @@ import pytest
 from support_core import manifest
 
 from retq_hub import schema
+from retq_hub.basis import Basis, Pass
 from retq_hub.embedded import REGISTRY, SCHEMAS
+from retq_hub.kinds import Derived, Graded, Pooling, Similarity, Text
 from retq_hub.manifest import (
-    Basis,
     Calibration,
     FileDigest,
     Guided,
     Head,
-    Pass,
     QueryManifest,
     Training,
     Trial,
@@ -118,12 +118,17 @@ def test_a_backbone_spec_survives_the_way_through_json(path):
         (QueryManifest, "query-1", ()),
         (BackboneSpec, "backbone-1", ()),
         (Record, "index-1", ("properties", "records", "items")),
-        (Basis, "query-1", ("properties", "basis")),
-        (Pass, "query-1", ("properties", "basis", "properties", "passes", "items")),
+        (Basis, "query-1", ("$defs", "basis")),
+        (Pass, "query-1", ("$defs", "basis", "properties", "passes", "items")),
         (Head, "query-1", ("properties", "head")),
         (Calibration, "query-1", ("properties", "head", "properties", "calibration")),
         (Guided, "query-1", ("$defs", "guided")),
         (Training, "query-1", ("properties", "training")),
+        (Similarity, "query-1", ("properties", "head", "properties", "similarity")),
+        (Pooling, "query-1", ("properties", "pooling")),
+        (Text, "query-1", ("properties", "text")),
+        (Derived, "query-1", ("properties", "derived", "items")),
+        (Graded, "query-1", ("properties", "graded", "items")),
         (Trial, "query-1", ("properties", "training", "properties", "trials", "items")),
     ],
 )

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support_core import assert_clear
 
+from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD
 from retq_hub.errors import UsageError
-from retq_hub.manifest import Basis, Pass
 from retq_hub.notation import parse, written
 
 PASSES = st.builds(

@@ -19,7 +19,7 @@ from retq_hub.overlay import (
     probability_map,
     targets,
 )
-from retq_hub.pipeline import Segmentation
+from retq_hub.result import Segmentation
 
 SIZE = (300, 200)
 GREY = Image.new("RGB", SIZE, (120, 120, 120))

@@ -14,13 +14,15 @@ from torch.nn import functional as F
 
 from retq_hub import weights
 from retq_hub.backbone import Backbone
+from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.errors import BackboneMismatch, ImageError, NotFoundError, UsageError
 from retq_hub.guided import sharpen
 from retq_hub.images import green
-from retq_hub.manifest import Basis, Calibration, Guided, Head, Pass
-from retq_hub.pipeline import Pipeline, Result
+from retq_hub.manifest import Calibration, Guided, Head
+from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
+from retq_hub.result import Result
 
 VIEWS = ("plain", "mirrored", "upended", "turned")
 

@@ -8,8 +8,8 @@ import torch
 from problems import brought
 
 from retq_hub import artifact
+from retq_hub.basis import Basis, Pass
 from retq_hub.errors import DigestMismatch, NotFoundError
-from retq_hub.manifest import Basis, Pass
 from retq_hub.query import Query
 
 

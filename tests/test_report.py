@@ -16,8 +16,8 @@ from support_core import manifest
 from retq_hub import registry
 from retq_hub.errors import StorageError
 from retq_hub.manifest import Licence, QueryManifest
-from retq_hub.pipeline import Result, Segmentation
 from retq_hub.report import write_report
+from retq_hub.result import Result, Segmentation
 
 IMAGE = Image.new("RGB", (160, 120), (150, 60, 40))
 BACKBONE = registry.backbone_spec("dinov2-small-saliency")

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from problems import Held
 from torch import Tensor
 
+from retq_hub.basis import Basis
 from retq_hub.channels import METHOD
 from retq_hub.crossval import HeldOut, cross_validate, folds
 from retq_hub.losses import SoftmaxEntropy
-from retq_hub.manifest import Basis, Guided
+from retq_hub.manifest import Guided
 from retq_hub.notation import parse, written
 from retq_hub.progress import Silent
 from retq_hub.recipe import L2_WEIGHTS, Recipe

@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from retq_hub import artifact
+from retq_hub.basis import Basis, Pass
 from retq_hub.digest import bytes_digest
 from retq_hub.errors import NotFoundError
-from retq_hub.manifest import Basis, Pass
 from retq_hub.validation import validate
 
 

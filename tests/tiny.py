@@ -14,17 +14,16 @@ from torch import Tensor
 from retq_hub import artifact, index, notices, probe, weights
 from retq_hub.artifact import Golden
 from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.basis import Basis, Pass
 from retq_hub.channels import N_CHANNELS, pixel_channels
 from retq_hub.encoder import expected_shapes
 from retq_hub.grids import logit_map, pick
 from retq_hub.manifest import (
-    Basis,
     DataUse,
     Head,
     Interval,
     Licence,
     Measured,
-    Pass,
     QueryManifest,
     Target,
     Training,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retq_hub import artifact, registry
+from retq_hub.basis import Basis
 from retq_hub.cli.console import BarProgress, print_facts, print_json, say
 from retq_hub.cli.options import json_option
-from retq_hub.manifest import Basis, QueryManifest, to_json
+from retq_hub.manifest import QueryManifest, to_json
 from retq_hub.repository import Resolved
 
 if TYPE_CHECKING:

@@ -109,14 +109,14 @@ def _print(manifest: "QueryManifest") -> None:
     found = manifest.agreement or ()
     (source,) = manifest.derived or ()
     click.echo(
-        f"{manifest.name} against {source.name} {source.version} on {found[0].n_images} images that "
-        "were set aside\n"
+        f"{manifest.name} against {source.name} {source.version} on {found[0].n_images} images "
+        "that were set aside\n"
     )
     rows = []
     for one in found:
         for figure, value in one.values.items():
             low, high = value.ci95
             interval = f"{low:.4f} - {high:.4f}"
-            rows.append((one.target, figure, f"{value.mean:.4f}", interval, f"{value.min:.4f}"))
-    columns = ("target", "agreement", "mean", "95 % interval", "worst")
-    print_table(columns, rows, wrap="target", right=3)
+            rows.append((one.target, figure, f"{value.value:.4f}", interval, str(one.n_marked)))
+    columns = ("target", "agreement", "mean", "95 % interval", "images that show it")
+    print_table(columns, rows, wrap=("target", "images that show it"), right=3)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from retq_hub.backbone import Backbone
-    from retq_hub.pipeline import Segmentation
     from retq_hub.query import Query
+    from retq_hub.result import Segmentation
 
 __all__ = ["MAX_QUERIES", "Bench", "Full"]
 
@@ -104,7 +104,7 @@ class Bench:
 
         queries = {one.repo: self._query(one.repo, one.commit) for one in items}
         pipeline = Pipeline(backbone=self._load(backbone), queries=queries, embed=False)
-        return pipeline(image)
+        return pipeline(image).segmentations
 
     def _load(self, name: str) -> "Backbone":
         from retq_hub.backbone import Backbone

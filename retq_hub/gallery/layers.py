@@ -17,7 +17,7 @@ from PIL import Image
 
 from retq_hub.markup import data_uri
 from retq_hub.overlay import PALETTE, outlined
-from retq_hub.pipeline import AREA_PX, Segmentation
+from retq_hub.result import AREA_PX, Segmentation
 
 __all__ = ["MAX_SIDE_PX", "Layer", "Picture"]
 
