@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from retq_hub import delivery, goldens
 from retq_hub.agreement import agreement
 from retq_hub.artifact import Artifact, Golden
 from retq_hub.backbone import LazyBackbone
@@ -18,7 +19,6 @@ from retq_hub.dataset import Sample
 from retq_hub.errors import DatasetError, UsageError
 from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
-from retq_hub.golden import record
 from retq_hub.kinds import SEGMENTATION
 from retq_hub.losses import CrossEntropy, SoftmaxEntropy
 from retq_hub.manifest import Head, Licence, QueryManifest, Training
@@ -29,7 +29,7 @@ from retq_hub.query import Query
 from retq_hub.recipe import Method, Recipe, checked_bases
 from retq_hub.solution import Solution
 from retq_hub.spec import BackboneSpec
-from retq_hub.training import Trained, check, deliver, described
+from retq_hub.training import Trained, described, finish
 
 __all__ = ["carried", "port"]
 
@@ -100,7 +100,7 @@ def port(
     old = query.manifest
     _check_kind(old)
     summary = summary or f"Marks {_labels(old)}; carried over from {old.name} {old.version}."
-    check(output, name=name, version=version, summary=summary)
+    delivery.check(output, name=name, version=version, summary=summary)
     samples = unlabelled(images)
     _check_enough(samples, images)
     source = source or LazyBackbone(old.backbone.id, progress=progress)
@@ -113,7 +113,7 @@ def port(
     aside = said.part(said.parts[0])
     learned = said.part(sorted(number for part in said.parts[1:] for number in part))
     solution = solve_exactly(learned, caches[1], to, recipe, progress)
-    golden = record(caches[1], solution.basis, solution.vector, solution.bias)
+    golden = goldens.of_map(caches[1].probe(solution.basis), solution.vector, solution.bias)
     manifest = replace(
         old,
         name=name,
@@ -141,7 +141,7 @@ def port(
         card="",
     )
     found = agreement((query, made), caches, aside.samples, progress=progress)
-    return deliver(
+    return finish(
         output,
         manifest=replace(manifest, agreement=found),
         solution=solution,

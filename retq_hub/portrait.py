@@ -4,6 +4,7 @@ from pathlib import Path
 
 from retq_hub.backbone import Backbone
 from retq_hub.embedded import EXAMPLE_IMAGE
+from retq_hub.errors import NotFoundError
 from retq_hub.images import decode
 from retq_hub.overlay import targets
 from retq_hub.picture import SIDE_PX, encode, subject
@@ -33,7 +34,9 @@ def draw(folder: Path, backbone: Backbone, *, image: Path | None = None) -> byte
     name = query.manifest.name
     photograph = decode(image or EXAMPLE_IMAGE)
     pipeline = Pipeline(backbone=backbone, queries={name: query}, embed=False)
-    found = pipeline(photograph).segmentations[name]
+    found = pipeline(photograph).segmentations.get(name)
+    if found is None:
+        raise NotFoundError("it marks no pixels that could be shown")
     size = min(SIDE_PX, *photograph.size)
     return encode(
         targets(photograph, found, max_side_px=SIDE_PX),

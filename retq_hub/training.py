@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version as version_of
 from pathlib import Path
 
-import retq_hub
-from retq_hub import artifact, card, cardfile, schema
+from retq_hub import delivery, goldens
 from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.chart import draw
@@ -14,18 +12,16 @@ from retq_hub.curve import Curve
 from retq_hub.dataset import Dataset
 from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
-from retq_hub.golden import record
 from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Licence, QueryManifest, Training
-from retq_hub.presentation import present
 from retq_hub.progress import Progress, Silent
 from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
 from retq_hub.solution import Solution
-from retq_hub.storage import check_writable, write_text
+from retq_hub.storage import write_text
 from retq_hub.trainingset import TrainingSet
 
-__all__ = ["Trained", "check", "deliver", "described", "train"]
+__all__ = ["Trained", "described", "finish", "train"]
 
 _INTENDED_USE = "Research on {target} in retinal images; comparison, explanation, pre-selection."
 _LIMITS = (
@@ -96,7 +92,7 @@ def train(
     first = sets[0]
     labels = ", ".join(one.target.label for one in sets)
     summary = summary or f"Marks {labels}; trained on {first.title}."
-    check(output, name=name, version=version, summary=summary)
+    delivery.check(output, name=name, version=version, summary=summary)
     backbone = backbone or LazyBackbone(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
@@ -107,7 +103,7 @@ def train(
         solution = solve_as_in_paper(data, backbone, recipe, progress)
     else:
         solution = solve_exactly(data, cache, backbone, recipe, progress)
-    golden = record(cache, solution.basis, solution.vector, solution.bias)
+    golden = goldens.of_map(cache.probe(solution.basis), solution.vector, solution.bias)
     assert golden.logits is not None, "a map has golden logits"
     manifest = QueryManifest(
         name=name,
@@ -132,7 +128,7 @@ def train(
         ),
         files={},
     )
-    return deliver(
+    return finish(
         output,
         manifest=manifest,
         solution=solution,
@@ -142,23 +138,7 @@ def train(
     )
 
 
-def check(output: Path, *, name: str, version: str, summary: str) -> None:
-    """Notice before the work what would keep an artifact from being written.
-
-    Raises:
-        UsageError: ``output`` holds something else than an artifact, or recorded figures.
-        ManifestError: Name, version or summary are not as the schema wants them.
-        BadInputError: The card that is there already is no text.
-        StorageError: The place cannot be written.
-    """
-    identity = {"name": name, "version": version, "summary": summary}
-    schema.check_members(identity, schema.QUERY, subject="the query to be made")
-    artifact.check_retrainable(output)
-    check_writable(output.resolve().parent)
-    cardfile.handwriting(output)
-
-
-def deliver(
+def finish(
     output: Path,
     *,
     manifest: QueryManifest,
@@ -167,7 +147,7 @@ def deliver(
     backbone: LazyBackbone,
     progress: Progress,
 ) -> Trained:
-    """Write the artifact of a solution, with card, picture and training curve.
+    """Write the artifact of a solution, and how its loss came down.
 
     Args:
         output: The artifact's folder.
@@ -178,36 +158,22 @@ def deliver(
         progress: Where to report.
 
     Raises:
+        ManifestError: The manifest breaks its schema.
         StorageError: The place cannot be written.
     """
-    progress.note(_licences(manifest, backbone))
-    text = cardfile.compose(output, manifest, backbone.spec)
-    cardfile.lay_aside(output)
-    written = artifact.write(
+    written = delivery.deliver(
         output,
         manifest=manifest,
-        vector=solution.vector.numpy(),
-        bias=solution.bias.numpy(),
+        vector=solution.vector,
+        bias=solution.bias,
         golden=golden,
-        card=text,
+        backbone=backbone,
+        progress=progress,
     )
-    present([output], backbone=backbone, progress=progress)
     solution.curve.write(output / "training.csv")
     title = f"Training of {manifest.name}"
     write_text(output / "training.svg", draw(solution.curve, title=title))
     return Trained(folder=output, manifest=written, curve=solution.curve)
-
-
-def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
-    """Name the licences where they differ, and what they allow together."""
-    every = [manifest.licence, backbone.spec.licence, *(one.licence for one in manifest.data)]
-    if len({one.id for one in every}) == 1:
-        return ""
-    data = ", ".join(dict.fromkeys(one.licence.id for one in manifest.data))
-    return (
-        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}, data {data}\n"
-        f"  together: {card.combination(every).partition(' (')[0]}"
-    )
 
 
 def described(recipe: Recipe, solution: Solution) -> Training:
@@ -219,11 +185,7 @@ def described(recipe: Recipe, solution: Solution) -> Training:
         l2=solution.l2,
         seed=recipe.seed,
         selection=solution.selection,
-        versions={
-            "retq-hub": retq_hub.__version__,
-            "timm": version_of("timm"),
-            "torch": version_of("torch"),
-        },
+        versions=delivery.versions(),
         measure=recipe.measure if exact else None,
         views=recipe.views if recipe.views != ("plain",) else None,
         trials=solution.trials or None,

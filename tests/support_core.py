@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from retq_hub import artifact
 from retq_hub.artifact import Golden
@@ -139,15 +139,7 @@ def pin(folder: Path, name: str, blob: bytes) -> None:
 
 def repack(folder: Path, changes: Mapping[str, NDArray[Any] | None]) -> None:
     """Replace, add or (None) remove tensors of an artifact, digests kept right."""
-    vector, bias, golden = tensors()
-    stored = {
-        artifact.QUERY: {"query": vector, "bias": bias},
-        artifact.GOLDEN: {
-            "positions": golden.positions,
-            "tokens": golden.tokens,
-            "logits": golden.logits,
-        },
-    }
+    stored = {name: load_file(folder / name) for name in (artifact.QUERY, artifact.GOLDEN)}
     for name, members in stored.items():
         known = {key: value for key, value in changes.items() if key in members}
         extra = {key: changes[key] for key in changes if key == "extra" and name == artifact.QUERY}
