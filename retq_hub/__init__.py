@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
     from retq_hub.pipeline import Pipeline
+    from retq_hub.porting import port
     from retq_hub.query import Query
     from retq_hub.result import Result
     from retq_hub.training import train
@@ -26,6 +27,7 @@ _HOMES = {
     "Result": "retq_hub.result",
     "RetqError": "retq_hub.errors",
     "evaluate": "retq_hub.evaluation",
+    "port": "retq_hub.porting",
     "train": "retq_hub.training",
     "validate": "retq_hub.validation",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "Result",
     "RetqError",
     "evaluate",
+    "port",
     "train",
     "validate",
 ]

@@ -7,6 +7,7 @@ not known until it is measured: its manifest says so, and names what it was made
 Axis letters: C targets, D width of all tokens that are read.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor
 
 from retq_hub.backbone import LazyBackbone
+from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
+from retq_hub.grids import upsample
 from retq_hub.layout import common_basis, laid_out, lines
 from retq_hub.lineage import Derivation, Identity, common_head, new_head
 from retq_hub.manifest import Target
@@ -34,12 +37,16 @@ class Cosine:
     Attributes:
         queries: ``name@version`` of both queries.
         targets: Names of both targets.
-        value: 1: the same direction, 0: orthogonal, -1: opposite.
+        value: 1: the same direction, 0: orthogonal, -1: opposite. Channels that vary little weigh
+            as much as others, so that vectors may differ and still say the same.
+        correlation: Of both logits over the probe image: whether they say the same; None where
+            probe images differ, or a logit is the same all over.
     """
 
     queries: tuple[str, str]
     targets: tuple[str, str]
     value: float
+    correlation: float | None
 
 
 def cosines(queries: Sequence[Query]) -> tuple[Cosine, ...]:
@@ -56,19 +63,8 @@ def cosines(queries: Sequence[Query]) -> tuple[Cosine, ...]:
         BackboneMismatch: They are for different backbones.
     """
     basis = common_basis(queries)
-    rows = [
-        (f"{query.manifest.name}@{query.manifest.version}", target.name, vector / vector.norm())
-        for query in queries
-        for target, vector in zip(query.manifest.targets, laid_out(query, basis), strict=True)
-    ]
-    found = [
-        Cosine(
-            queries=(one[0], other[0]),
-            targets=(one[1], other[1]),
-            value=round(float(one[2] @ other[2]), 6),
-        )
-        for one, other in combinations(rows, 2)
-    ]
+    rows = [row for query in queries for row in _rows(query, basis)]
+    found = [_compared(one, other) for one, other in combinations(rows, 2)]
     return tuple(sorted(found, key=lambda one: -one.value))
 
 
@@ -210,6 +206,54 @@ def orthogonalise(
         bias=bias - shares @ offset,
     )
     return made.query(identity, backbone)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Row:
+    """One vector of a query, and its map of the probe image of a size."""
+
+    query: str
+    target: str
+    vector: Tensor
+    logits: Tensor
+    probe_px: int
+
+
+def _rows(query: Query, basis: Basis) -> list[_Row]:
+    manifest, logits = query.manifest, query.golden.logits
+    assert logits is not None, "what marks pixels has a map"
+    return [
+        _Row(
+            query=f"{manifest.name}@{manifest.version}",
+            target=target.name,
+            vector=vector,
+            logits=torch.from_numpy(one.copy()),
+            probe_px=max(part.side_px for part in manifest.basis.passes),
+        )
+        for target, vector, one in zip(
+            manifest.targets, laid_out(query, basis), logits, strict=True
+        )
+    ]
+
+
+def _compared(one: _Row, other: _Row) -> Cosine:
+    correlation = None
+    if one.probe_px == other.probe_px:
+        side = max(len(one.logits), len(other.logits))
+        maps = [upsample(row.logits, side, side).double() for row in (one, other)]
+        found = _cosine(*(found - found.mean() for found in maps))
+        correlation = None if math.isnan(found) else round(found, 6)
+    return Cosine(
+        queries=(one.query, other.query),
+        targets=(one.target, other.target),
+        value=round(_cosine(one.vector, other.vector), 6),
+        correlation=correlation,
+    )
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    """Give the cosine of two tensors; nan where one is zero."""
+    return float((one * other).sum() / (one.norm() * other.norm()))
 
 
 def _something(vector: Tensor, before: Tensor, query: Query, other: Query) -> Tensor:

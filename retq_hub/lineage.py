@@ -2,21 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import Tensor
 
 import retq_hub
-from retq_hub import artifact, card, goldens
+from retq_hub import artifact, card, delivery, goldens
 from retq_hub.artifact import Artifact
 from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
 from retq_hub.manifest import Calibration, Head, Licence, QueryManifest, Target, Training
+from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 
-__all__ = ["Derivation", "Identity", "common_head", "new_head"]
+__all__ = ["Derivation", "Identity", "common_head", "keep", "new_head"]
 
 T = TypeVar("T")
 
@@ -182,6 +184,36 @@ def _stacked(found: Sequence[Calibration]) -> Calibration | None:
         if (values := [getattr(one, name) for one in found])
     }
     return Calibration(method=found[0].method, **members)
+
+
+def keep(query: Query, output: Path, *, progress: Progress | None = None) -> QueryManifest:
+    """Write a query that was made of queries, with its card and picture.
+
+    Args:
+        query: The query.
+        output: The artifact's folder; what people wrote into a card that is there stays.
+        progress: Where to report.
+
+    Returns:
+        The manifest as it was written.
+
+    Raises:
+        UsageError: ``output`` holds something else than an artifact, or one with figures.
+        ManifestError: Name, version or summary are not as the schema wants them.
+        BadInputError: The card that ``output`` has already is no text.
+        StorageError: The place cannot be written.
+    """
+    manifest = query.manifest
+    delivery.check(output, name=manifest.name, version=manifest.version, summary=manifest.summary)
+    return delivery.deliver(
+        output,
+        manifest=manifest,
+        vector=query.vector,
+        bias=query.bias,
+        golden=query.golden,
+        backbone=LazyBackbone(manifest.backbone.id),
+        progress=progress or Silent(),
+    )
 
 
 def _one_licence(sources: Sequence[QueryManifest]) -> Licence:

@@ -37,6 +37,9 @@ _FEWEST = 10
 _SHOWN = 3
 """A target must be marked on so many images: to be set aside, held out and learned from."""
 
+_L2_WEIGHTS = (1e-5, 1e-4, 1e-3)
+"""Labels without noise need less of it than masks."""
+
 _LIMITS = (
     "Carried over from {source}: learned from what that says of {n} images without labels, not "
     "from masks. It repeats the source's mistakes and adds its own. A map of {grid} x {grid} "
@@ -220,6 +223,7 @@ def _recipe(old: QueryManifest, bases: Sequence[str], l2: float | None, seed: in
     return Recipe(
         bases=tuple(bases),
         l2=l2,
+        l2_weights=_L2_WEIGHTS,
         loss=SoftmaxEntropy() if head.activation == "softmax" else CrossEntropy(),
         calibration=cast(Method, head.calibration.method) if head.calibration else "none",
         sharpen=head.guided is not None,

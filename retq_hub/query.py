@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from retq_hub import artifact, publication, registry
-from retq_hub.artifact import Artifact
+from retq_hub.artifact import Artifact, Golden
 from retq_hub.grids import logit_map
 from retq_hub.kinds import Derived
 from retq_hub.manifest import QueryManifest
@@ -32,6 +32,7 @@ class Query:
         bias: (C,) float32.
         attention: (A, D) vectors and (A,) biases that weight an image's positions; None: it has
             none.
+        golden: What it gives on the probe image.
     """
 
     def __init__(self, found: Artifact, *, card: str, picture: bytes | None = None) -> None:
@@ -39,6 +40,7 @@ class Query:
         self._card = card
         self._picture = picture
         self.manifest: QueryManifest = found.manifest
+        self.golden: Golden = found.golden
         self.vector: Tensor = torch.from_numpy(found.vector.copy())
         self.bias: Tensor = torch.from_numpy(found.bias.copy())
         self.attention: tuple[Tensor, Tensor] | None = None
@@ -106,7 +108,7 @@ class Query:
             manifest=self.manifest,
             vector=self._artifact.vector,
             bias=self._artifact.bias,
-            golden=self._artifact.golden,
+            golden=self.golden,
             card=self._card,
             picture=self._picture,
             attention=self._artifact.attention,

@@ -36,6 +36,7 @@ class Recipe:
         max_layers: At most so many layers are combined in the search.
         max_tiles: Up to so many tiles a side are looked at in the search.
         l2: Weight of the L2 term.
+        l2_weights: Those that it is chosen from where it is not given.
         loss: What is minimised.
         measure: What bases, L2 weight and thresholds are chosen by.
         calibration: How probabilities are calibrated, see `retq_hub.calibration`.
@@ -52,6 +53,7 @@ class Recipe:
     max_layers: int = 1
     max_tiles: int = 1
     l2: float | None = None
+    l2_weights: tuple[float, ...] = L2_WEIGHTS
     loss: Loss = field(default_factory=CrossEntropy)
     measure: Literal["dice", "iou"] = "dice"
     calibration: Method = "prior"

@@ -19,7 +19,7 @@ from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Guided, Head, Trial
 from retq_hub.notation import written
 from retq_hub.progress import Progress
-from retq_hub.recipe import L2_WEIGHTS, Recipe
+from retq_hub.recipe import Recipe
 from retq_hub.views import FLIPS
 
 __all__ = ["Found", "Search"]
@@ -91,7 +91,7 @@ class Search:
         l2 = recipe.l2 if recipe.l2 is not None else _FIRST_L2
         best = self._best_of(bases, l2) if recipe.bases else self._combined(bases, l2)
         if recipe.l2 is None:
-            others = (weight for weight in L2_WEIGHTS if weight != l2)
+            others = (weight for weight in recipe.l2_weights if weight != l2)
             best = self._best([best, *(self._try(best.basis, weight) for weight in others)])
         if recipe.pixels and not best.basis.pixels:
             best = self._added(best, replace(best.basis, pixels=METHOD), gain=0.0)
