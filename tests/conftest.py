@@ -16,6 +16,7 @@ from proxies import Proxy
 from servers import FileServer, HubServer, running
 from tiny import Tiny
 from torch import Tensor
+from warmed import warm_retq
 
 from retq_hub import registry, weights
 from retq_hub.backbone import Backbone
@@ -39,6 +40,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own; it does not exist yet."""
     monkeypatch.setenv("RETQ_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def retq_folder() -> Iterator[Path]:
+    """A folder with a command `retq` that starts at once."""
+    with warm_retq() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def retq(tmp_path: Path, cache: Path, registry_folder: Path) -> Run:
+def retq(tmp_path: Path, cache: Path, registry_folder: Path, retq_folder: Path) -> Run:
     """Runs ``retq`` in a process of its own, in an empty folder, 80 columns wide."""
     folder = tmp_path / "here"
     folder.mkdir()
 
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "retq_hub.cli", *map(str, arguments)],
+            [retq_folder / "retq", *map(str, arguments)],
             cwd=folder,
             env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"},
             capture_output=True,

@@ -26,7 +26,7 @@ def shared(tmp_path_factory, hub, registry_template, make_query) -> Iterator[str
 
 
 @pytest.fixture
-def retq(tmp_path: Path, cache: Path, registry_folder: Path, hub, monkeypatch) -> Run:
+def retq(tmp_path: Path, cache: Path, registry_folder: Path, hub, monkeypatch, retq_folder) -> Run:
     """Runs ``retq`` in a process of its own, in an empty folder, 80 columns wide."""
     use_hub(monkeypatch, hub, tmp_path / "hf")
     folder = tmp_path / "here"
@@ -34,7 +34,7 @@ def retq(tmp_path: Path, cache: Path, registry_folder: Path, hub, monkeypatch) -
 
     def run(*arguments: object, code: int = 0, **environment: str):
         done = subprocess.run(
-            [sys.executable, "-m", "retq_hub.cli", *map(str, arguments)],
+            [retq_folder / "retq", *map(str, arguments)],
             cwd=folder,
             env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"} | environment,
             capture_output=True,

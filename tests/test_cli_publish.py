@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,13 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def retq(login: object) -> Run:
+def retq(login: object, retq_folder: Path) -> Run:
     """Runs the command line in a process of its own, in 80 columns."""
 
     def run(*arguments: object, **settings: str) -> "subprocess.CompletedProcess[str]":
         env = os.environ | {"COLUMNS": "80", **settings}
         return subprocess.run(
-            [sys.executable, "-m", "retq_hub.cli", *map(str, arguments)],
+            [retq_folder / "retq", *map(str, arguments)],
             env={name: value for name, value in env.items() if value != "-"},
             capture_output=True,
             text=True,

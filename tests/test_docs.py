@@ -47,8 +47,9 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: list[str], folder: Path, **settings: str) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run(command: list[str], folder: Path, retq: Path, **settings: str) -> None:
+    parts = (str(retq), str(Path(sys.executable).parent), os.environ["PATH"])
+    path = os.pathsep.join(parts)
     environment = os.environ | {"PATH": path, "RETQ_CACHE": os.environ.get("RETQ_TEST_CACHE", "")}
     if not environment["RETQ_CACHE"]:
         del environment["RETQ_CACHE"]
@@ -59,18 +60,21 @@ def run(command: list[str], folder: Path, **settings: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
-def test_shell_blocks_run(name: str, stranger: Path, tmp_path: Path) -> None:
+def test_shell_blocks_run(name: str, stranger: Path, tmp_path: Path, retq_folder: Path) -> None:
     folder = shutil.copytree(stranger, tmp_path / "stranger")
     for block in blocks(ROOT / name, "sh"):
         lines = [line for line in block.splitlines() if not line.startswith("make ")]
         published = [line for line in lines if "--dataset" in line]
         rest = [line for line in lines if line not in published]
-        run(["bash", "-euc", "\n".join(rest)], folder)
+        run(["bash", "-euc", "\n".join(rest)], folder, retq_folder)
 
 
 @pytest.mark.slow
 def test_what_is_said_of_sharing_runs_on_a_hub(
-    make_query: Callable[..., Path], registry_template: Path, tmp_path: Path
+    make_query: Callable[..., Path],
+    registry_template: Path,
+    tmp_path: Path,
+    retq_folder: Path,
 ) -> None:
     make_query(tmp_path / "drusen", name="drusen")
     with running_hub(tmp_path, users=("me",)) as hub:
@@ -82,13 +86,16 @@ def test_what_is_said_of_sharing_runs_on_a_hub(
             "RETQ_REGISTRY": str(registry_template),
         }
         for block in blocks(ROOT / "docs/sharing.md", "sh"):
-            run(["bash", "-euc", block], tmp_path, **settings)
+            run(["bash", "-euc", block], tmp_path, retq_folder, **settings)
     assert (tmp_path / "queries/drusen/retq.json").is_file()
 
 
 @pytest.mark.slow
 def test_what_is_said_of_locks_runs_on_a_hub(
-    make_query: Callable[..., Path], make_registry: Callable[..., Path], tmp_path: Path
+    make_query: Callable[..., Path],
+    make_registry: Callable[..., Path],
+    tmp_path: Path,
+    retq_folder: Path,
 ) -> None:
     make_query(tmp_path / "drusen", name="drusen")
     make_registry(tmp_path / "registry", "idrid-disc@9.0.0")
@@ -101,20 +108,20 @@ def test_what_is_said_of_locks_runs_on_a_hub(
             "HF_TOKEN": hub.tokens["me"],
             "RETQ_REGISTRY": str(tmp_path / "registry"),
         }
-        run(["retq", "push", "drusen", "--repo", "me/drusen"], tmp_path, **settings)
+        run(["retq", "push", "drusen", "--repo", "me/drusen"], tmp_path, retq_folder, **settings)
         settings["RETQ_CACHE"] = str(tmp_path / "cache")
         for block in blocks(ROOT / "docs/locks.md", "sh"):
-            run(["bash", "-euc", block], tmp_path, **settings)
+            run(["bash", "-euc", block], tmp_path, retq_folder, **settings)
     rows = (tmp_path / "out/summary.csv").read_text()
     assert "drusen" in rows
     assert ",9.0.0," in rows
 
 
 @pytest.mark.slow
-def test_python_blocks_run(stranger: Path) -> None:
+def test_python_blocks_run(stranger: Path, retq_folder: Path) -> None:
     for path in DOCS:
         for block in blocks(path, "python"):
-            run([sys.executable, "-W", "error", "-c", block], stranger)
+            run([sys.executable, "-W", "error", "-c", block], stranger, retq_folder)
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
