@@ -49,7 +49,7 @@ _LIMITS = (
 
 def port(
     query: str | Path | Query,
-    to: LazyBackbone,
+    to: str | LazyBackbone,
     images: Path,
     output: Path,
     *,
@@ -71,7 +71,7 @@ def port(
 
     Args:
         query: A segmentation query: its name, its folder, or itself.
-        to: The backbone that it is carried to.
+        to: The backbone that it is carried to: its id, its spec's file, or itself.
         images: A folder of images without labels, at least 10.
         output: The artifact's folder.
         name: The new query's name.
@@ -106,6 +106,7 @@ def port(
     delivery.check(output, name=name, version=version, summary=summary)
     samples = unlabelled(images)
     _check_enough(samples, images)
+    to = to if isinstance(to, LazyBackbone) else LazyBackbone(to, progress=progress)
     source = source or LazyBackbone(old.backbone.id, progress=progress)
     progress.note(source.check(old.backbone))
     recipe = _recipe(old, bases or _candidates(old.basis, source.spec, to.spec), l2, seed)

@@ -1,9 +1,14 @@
+import json
+import os
+import runpy
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile, copytree
 
 import pytest
+from conftest import ROOT
 from eyes import draw, make_folders
 from PIL import Image
 from safetensors.torch import save_file
@@ -219,3 +224,44 @@ def test_a_basis_that_the_other_backbone_cannot_give_is_refused(
     with pytest.raises(UsageError) as found:
         port(spots.folder, other, images, tmp_path / "p", name="p", bases=("7",))
     assert_clear(found.value, 2, "7", "0-5")
+
+
+def test_the_command_says_how_far_both_agree(
+    spots: Trained, images: Path, place: Path, tmp_path: Path, retq_folder: Path
+) -> None:
+    def run(*more: object) -> subprocess.CompletedProcess[str]:
+        options = ("--to", "wider-vit", "-o", tmp_path / "my-port", "--basis", "3", "--l2", "0.001")
+        command = ("port", spots.folder, "--images", images, *options, *more)
+        return subprocess.run(
+            [retq_folder / "retq", *map(str, command)],
+            env=os.environ | {"COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+        )
+
+    plain = run()
+    assert plain.returncode == 0, plain.stderr
+    lines = plain.stdout.splitlines()
+    assert lines[0].startswith("my-port against spots 1.0.0 on 4 images")
+    assert lines[-1] == str(tmp_path / "my-port")
+    assert max(map(len, lines[:-1])) <= 80
+    document = json.loads(run("--json").stdout)
+    assert document["derived"][0]["how"] == "ported from"
+    assert document["agreement"][0]["n_images"] == 4
+    wrong = run("--version", "new")
+    assert (wrong.returncode, "is no version" in wrong.stderr) == (2, True)
+
+
+def test_the_example_runs(
+    spots: Trained,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(spots.folder), "wider-vit", str(images), str(tmp_path / "wide")]
+    monkeypatch.setattr("sys.argv", ["porting.py", *arguments])
+    runpy.run_path(str(ROOT / "examples/porting.py"))
+    said = capsys.readouterr().out
+    assert "spots 1.0.0 was made for tiny-vit" in said
+    assert "bright-spot: dice 0." in said

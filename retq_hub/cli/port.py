@@ -64,13 +64,12 @@ def port_command(
     """
     if names.version_of(number) != number:
         raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
-    from retq_hub.backbone import LazyBackbone
     from retq_hub.porting import port
 
     progress = BarProgress()
     done = port(
         query,
-        LazyBackbone(backbone, progress=progress),
+        backbone,
         images,
         output,
         name=name or slug(output.resolve().name),
