@@ -101,7 +101,10 @@ def unlabelled(folder: Path) -> list[Sample]:
     if not files:
         raise DatasetError(f"{folder} has no images", hint="they end in .jpg, .png, .tif or .bmp")
     samples = [Sample(id=str(one.relative_to(folder)), image=one, masks=()) for one in files]
-    return list({one.image_digest: one for one in reversed(samples)}.values())[::-1]
+    found: dict[str, Sample] = {}
+    for one in samples:
+        found.setdefault(one.image_digest, one)
+    return list(found.values())
 
 
 def predict(

@@ -152,6 +152,15 @@ def test_a_query_can_be_carried_to_a_cheaper_basis_of_its_own_backbone(
     assert 2 * overlap > 0.7 * (found["spots"].mask.sum() + found["p"].mask.sum())
 
 
+def test_a_query_that_is_carried_nowhere_finds_itself(
+    spots: Trained, images: Path, tmp_path: Path
+) -> None:
+    done = port(spots.folder, "tiny-vit", images, tmp_path / "p", name="p", bases=("1",), l2=1e-9)
+    (figures,) = done.manifest.agreement or ()
+    assert figures.values["correlation"].value > 0.999
+    assert figures.values["dice"].value > 0.9
+
+
 def test_layers_are_carried_by_their_relative_depth() -> None:
     tiny = from_json(SPEC | WIDER | {"id": "wide"}, BackboneSpec)
     small = from_json(SPEC, BackboneSpec)

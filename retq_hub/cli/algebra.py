@@ -82,8 +82,8 @@ def cosine_command(queries: tuple[str, ...], as_json: bool) -> None:
         )
         for one in found
     ]
-    columns = ("vector", "and", "", "cosine", "on the probe")
-    print_table(columns, rows, wrap=("vector", "and", "", "on the probe"), right=2)
+    columns = ("vector", "and", "", "cosine", "correlation")
+    print_table(columns, rows, wrap=("vector", "and", ""), right=2)
 
 
 @algebra_command.command("merge")
