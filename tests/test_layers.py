@@ -175,7 +175,7 @@ LINES: list[set[str]] = [
     {"cli.evaluate"},
     {"cli.segment", "cli.validate"},
     {"cli.card", "cli.demo"},
-    {"cli.serve", "cli.train"},
+    {"cli.algebra", "cli.port", "cli.serve", "cli.train"},
 ]
 """The package itself holds the version and names that are loaded on first use."""
 
