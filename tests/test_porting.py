@@ -22,7 +22,7 @@ from retq_hub.cardfile import findings
 from retq_hub.errors import DatasetError, ImageError, UsageError
 from retq_hub.evaluation import evaluate
 from retq_hub.kinds import TEXT
-from retq_hub.manifest import from_json
+from retq_hub.manifest import Head, from_json
 from retq_hub.pipeline import Pipeline
 from retq_hub.porting import carried, port
 from retq_hub.query import Query
@@ -159,6 +159,24 @@ def test_a_query_that_is_carried_nowhere_finds_itself(
     (figures,) = done.manifest.agreement or ()
     assert figures.values["correlation"].value > 0.999
     assert figures.values["dice"].value > 0.9
+    found = done.manifest.head.calibration
+    assert found is not None and found.offset and found.scale and found.shift
+    assert found.scale[0] == pytest.approx(1, abs=0.1)
+    assert found.offset[0] - found.shift[0] == pytest.approx(0, abs=0.3)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_several_targets_are_carried_together(
+    activation: str, make_query: Callable[..., Path], images: Path, tmp_path: Path
+) -> None:
+    head = Head(activation=activation, thresholds=(0.4, 0.3), threshold_choice="given")
+    source = make_query(tmp_path / "q", targets=2, head=head)
+    done = port(source, "wider-vit", images, tmp_path / "p", name="p", bases=("3",), l2=1e-3)
+    assert done.manifest.head.activation == activation
+    assert done.manifest.head.calibration is None
+    assert [one.target for one in done.manifest.agreement or ()] == ["t0", "t1"]
+    assert [len(one.n_positive) for one in done.manifest.data] == [2, 2]
+    assert validate(done.folder).ok
 
 
 def test_layers_are_carried_by_their_relative_depth() -> None:
