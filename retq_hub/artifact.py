@@ -55,7 +55,7 @@ __all__ = [
     "findings",
     "read",
     "read_manifest",
-    "sealed",
+    "with_files",
     "write",
 ]
 
@@ -247,7 +247,7 @@ def write(
         StorageError: The place cannot be written.
     """
     made = Artifact(manifest=manifest, vector=vector, bias=bias, golden=golden, attention=attention)
-    manifest = sealed(made).manifest
+    manifest = with_files(made).manifest
     document = to_json(manifest)
     schema.check(document, schema.QUERY, subject=MANIFEST)
     with _replacing(folder) as temporary:
@@ -260,7 +260,7 @@ def write(
     return manifest
 
 
-def sealed(made: Artifact) -> Artifact:
+def with_files(made: Artifact) -> Artifact:
     """Give an artifact whose manifest names its files' digests, as it will be written."""
     files = {
         name: FileDigest(sha256=bytes_digest(blob), size=len(blob))

@@ -86,7 +86,7 @@ class Derivation:
         backbone.check(first)
         vector, bias = self.vector.float().contiguous(), self.bias.float()
         blocks = TokenCache(backbone=backbone).probe(self.basis)
-        made = artifact.sealed(
+        made = artifact.with_files(
             Artifact(
                 manifest=self._manifest(identity),
                 vector=vector.numpy(),
