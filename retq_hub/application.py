@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from retq_hub import pooling
-from retq_hub.backbone import Backbone, TokenSet, assemble
+from retq_hub.backbone import Backbone, LazyBackbone, TokenSet, assemble
 from retq_hub.basis import Basis
 from retq_hub.channels import pixel_channels
 from retq_hub.grids import logit_map
@@ -31,7 +31,7 @@ class Application:
         backbone: Brings tokens to the space shared with text, where a query needs that.
     """
 
-    def __init__(self, queries: Mapping[str, Query], *, backbone: Backbone) -> None:
+    def __init__(self, queries: Mapping[str, Query], *, backbone: Backbone | LazyBackbone) -> None:
         self._queries = dict(queries)
         self._backbone = backbone
         self._groups: dict[Basis, list[str]] = {}

@@ -246,6 +246,10 @@ class LazyBackbone:
             self._loaded = Backbone(spec=self.spec, state=state, weights_digest=self.weights_digest)
         return self._loaded
 
+    def shared(self, vectors: Tensor) -> Tensor:
+        """Do as `Backbone.shared`; the weights are loaded for it."""
+        return self().shared(vectors)
+
     @property
     def ref(self) -> BackboneRef:
         """What a query's manifest says of this backbone; loads it only if its spec pins nothing."""

@@ -1,9 +1,9 @@
 """Which tokens a query reads: passes over the image, layers, views, pixel channels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Basis", "Pass", "union"]
+__all__ = ["Basis", "Pass", "span", "union"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Basis:
         )
 
 
-def union(bases: Sequence[Basis]) -> Basis | None:
+def span(bases: Sequence[Basis]) -> Basis | None:
     """Give the basis that has the tokens of all bases, in the order in which they first occur.
 
     Args:
@@ -77,3 +77,18 @@ def union(bases: Sequence[Basis]) -> Basis | None:
         passes=tuple(replace(place, layers=tuple(found)) for place, found in layers.items()),
         pixels=next((one.pixels for one in bases if one.pixels), None),
     )
+
+
+def union(bases: Iterable[Basis]) -> Basis:
+    """Give the basis that reads all that several read, in one run of each pass.
+
+    Args:
+        bases: One at least, with the same views and the same use of the final norm.
+    """
+    several = list(bases)
+    layers: dict[Pass, set[int]] = {}
+    for basis in several:
+        for one in basis.passes:
+            layers.setdefault(replace(one, layers=()), set()).update(one.layers)
+    passes = tuple(replace(one, layers=tuple(sorted(found))) for one, found in layers.items())
+    return replace(several[0], passes=passes, pixels=None)

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 
 from retq_hub import metadata
 from retq_hub.handwriting import Handwriting, sealed, section
+from retq_hub.headline import GRADED
+from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, Graded
 from retq_hub.manifest import Concept, Licence, Measured, QueryManifest
 from retq_hub.markdown import doi_link, inline, link, table
-from retq_hub.notation import meaning, upsampling, width, written
+from retq_hub.notation import answer, looks, meaning, pooled, upsampling, width, written
 from retq_hub.picture import PICTURE, Picture
 from retq_hub.spec import BackboneSpec
+from retq_hub.tasks import answers
 
 __all__ = ["NOT_A_DEVICE", "UNKNOWN", "combination", "render"]
 
@@ -70,7 +73,9 @@ def render(
         f"{inline(manifest.limits)}",
         section(kept.notes),
         _what(manifest, backbone),
-        _data(manifest),
+        *_texts(manifest),
+        *_derived(manifest),
+        *_data(manifest),
         *_search(manifest),
         _licence(manifest, backbone),
         _citation(manifest, backbone),
@@ -82,11 +87,16 @@ def render(
 def _picture(manifest: QueryManifest, picture: Picture) -> str:
     """Show the picture, with a line that says no more than it does."""
     name = ", ".join(target.label for target in manifest.targets)
-    alt = inline(f"A photograph with the outline of what {manifest.name} marks: {name}")
-    return f"![{alt}]({PICTURE})\n\n*{_caption(picture)}*"
+    shown = f"A photograph with the outline of what {manifest.name} marks: {name}"
+    if manifest.is_kind(CLASSIFICATION):
+        shown = f"A photograph with what {manifest.name} tells of it, of: {name}"
+    alt = inline(shown)
+    return f"![{alt}]({PICTURE})\n\n*{_caption(manifest, picture)}*"
 
 
-def _caption(picture: Picture) -> str:
+def _caption(manifest: QueryManifest, picture: Picture) -> str:
+    if picture.probability is not None:
+        return _told(manifest, picture.target, picture.probability, example=picture.example)
     if picture.area is None:
         return "The picture was given by the query's makers."
     share = f"{picture.area:.2%}".replace("%", " %") if picture.area >= 0.0001 else "under 0.01 %"
@@ -97,6 +107,16 @@ def _caption(picture: Picture) -> str:
     else:
         found = "The query marks nothing on this photograph of a healthy eye."
     return f"{found} {_CREDIT}"
+
+
+def _told(manifest: QueryManifest, target: str | None, probability: float, *, example: bool) -> str:
+    """Say what was the most probable, and what the colours are where it has attention."""
+    label = next((one.label for one in manifest.targets if one.name == target), "its first target")
+    where = "this photograph of a healthy eye" if example else "this photograph"
+    found = f"On {where} the query gives {inline(label)} a probability of {probability:.3f}."
+    if looks(manifest):
+        found += " The colours say where it looked."
+    return f"{found} {_CREDIT}" if example else found
 
 
 def _use(manifest: QueryManifest, repo: str | None) -> str:
@@ -110,7 +130,7 @@ from retq_hub import Pipeline
 
 pipe = Pipeline.from_pretrained(queries=["{pinned}"])
 found = pipe("eye.jpg")["{manifest.name}"]
-found.mask, found.probability, found.area
+{answers(manifest)}
 ```
 
 ```sh
@@ -121,10 +141,12 @@ This is version {manifest.version}. Published versions never change: a better qu
 
 
 def _figures(manifest: QueryManifest) -> str:
-    if not manifest.metrics:
+    found = [_measured(one) for one in manifest.metrics]
+    found += [_graded(one) for one in manifest.graded or ()]
+    if not found:
         return "## Figures\n\nNot measured yet: `retq evaluate --record` fills them in."
-    below = "The interval is a bootstrap of the mean over images."
-    return "\n\n".join(["## Figures", *(_measured(one) for one in manifest.metrics), below])
+    of = "of the mean " if manifest.metrics else ""
+    return "\n\n".join(["## Figures", *found, f"The interval is a bootstrap {of}over images."])
 
 
 def _agreement(manifest: QueryManifest) -> list[str]:
@@ -170,25 +192,74 @@ def _measured(measured: Measured) -> str:
     return f"{where}\n\n{table(header, rows, right=4)}"
 
 
+def _graded(graded: Graded) -> str:
+    where = f"{graded.dataset}, split {graded.split}: {graded.n_images} images, each as a whole."
+    rows = []
+    for name, label in GRADED.items():
+        if value := graded.values.get(name):
+            low, high = value.ci95
+            rows.append((label, f"{value.value:.4f}", f"{low:.4f} - {high:.4f}"))
+    header = ("over images", "value", "95 % interval")
+    return f"{inline(where)}\n\n{table(header, rows, right=2)}"
+
+
 def _what(manifest: QueryManifest, backbone: BackboneSpec) -> str:
-    reads = written(manifest.basis, size_px=backbone.preprocessing.size_px)
     rows = [
         ("targets", ", ".join(_targets(manifest))),
         ("version", manifest.version),
         ("backbone", f"{inline(backbone.title)} (`{backbone.id}`)"),
         ("weights digest", f"`{manifest.backbone.weights_digest}`"),
-        ("reads", f"`{reads}`"),
-        ("floats", f"{width(manifest.basis, backbone.tokens.width)} a target, and a bias"),
-        ("threshold", ", ".join(f"{value:g}" for value in manifest.head.thresholds)),
-        ("threshold chosen by", inline(manifest.head.threshold_choice)),
-        ("upsampling", inline(upsampling(manifest.head))),
-        ("probabilities", inline(meaning(manifest.head))),
+        *_head(manifest, backbone),
         ("recipe", inline(f"{manifest.training.recipe}; {manifest.training.loss}")),
         ("L2 weight", f"{manifest.training.l2:g}"),
         ("basis chosen by", inline(manifest.training.selection)),
         ("made with", inline(", ".join(_versions(manifest)))),
     ]
     return f"## What it is\n\n{table(('', ''), rows)}"
+
+
+def _head(manifest: QueryManifest, backbone: BackboneSpec) -> list[tuple[str, str]]:
+    """Give the rows from what is read to what is answered; they depend on the kind."""
+    head, size_px = manifest.head, backbone.preprocessing.size_px
+    thresholds = ", ".join(f"{value:g}" for value in head.thresholds)
+    chosen = [("threshold", thresholds), ("threshold chosen by", inline(head.threshold_choice))]
+    reads = f"`{written(manifest.basis, size_px=size_px)}`"
+    if manifest.is_kind(CLASSIFICATION):
+        rows = [("reads", inline(pooled(manifest, embedding=backbone.pooling, size_px=size_px)))]
+        rows += [("answers", answer(head)), *(chosen if thresholds else [])]
+        return [*rows, ("probabilities", inline(meaning(head)))]
+    rows = [("reads", reads)]
+    if manifest.is_kind(SEGMENTATION):
+        rows.append(
+            ("floats", f"{width(manifest.basis, backbone.tokens.width)} a target, and a bias")
+        )
+    else:
+        rows.append(("answers", answer(head)))
+    rows += [*chosen, ("upsampling", inline(upsampling(head)))]
+    return [*rows, ("probabilities", inline(meaning(head)))]
+
+
+def _texts(manifest: QueryManifest) -> list[str]:
+    """Give the texts that the vectors were made of."""
+    text = manifest.text
+    if text is None:
+        return []
+    revision = f", revision {text.revision}" if text.revision else ""
+    made = f"Encoder {text.encoder}{revision}; template {text.template!r}; {text.averaging}."
+    rows = [
+        (inline(target.label), inline("; ".join(prompts)))
+        for target, prompts in zip(manifest.targets, text.prompts, strict=False)
+    ]
+    return [f"## Texts\n\n{inline(made)}\n\n{table(('target', 'prompts'), rows)}"]
+
+
+def _derived(manifest: QueryManifest) -> list[str]:
+    """Name the queries that it was made from."""
+    lines = [
+        f"- {inline(one.how)} {inline(one.name)} {inline(one.version)}, digest `{one.digest[:12]}`"
+        for one in manifest.derived or ()
+    ]
+    return ["\n".join(["## Made from", "", *lines])] if lines else []
 
 
 def _versions(manifest: QueryManifest) -> list[str]:
@@ -206,7 +277,8 @@ def _concept(concept: Concept | None) -> str:
     return f" ({named})"
 
 
-def _data(manifest: QueryManifest) -> str:
+def _data(manifest: QueryManifest) -> list[str]:
+    """Name the data that it was trained on; texts need none."""
     lines = ["## Training data", ""]
     for data in manifest.data:
         doi = f", {doi_link(data.doi)}" if data.doi else ""
@@ -215,7 +287,7 @@ def _data(manifest: QueryManifest) -> str:
             f"- {inline(data.title)}, split {inline(data.split)}: {data.n_images} images{doi}, "
             f"{_named(data.licence)}.{cited}"
         )
-    return "\n".join(lines)
+    return ["\n".join(lines)] if manifest.data else []
 
 
 def _search(manifest: QueryManifest) -> list[str]:

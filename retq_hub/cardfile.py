@@ -25,6 +25,7 @@ __all__ = [
     "is_stale",
     "lay_aside",
     "renew",
+    "rewrite",
     "text",
 ]
 
@@ -68,6 +69,35 @@ def compose(
         repo=repo or kept.repo,
         picture=_picture(folder, manifest),
         kept=kept,
+    )
+
+
+def rewrite(folder: Path, manifest: QueryManifest) -> QueryManifest:
+    """Give an artifact another manifest, and the card that goes with it; its tensors stay.
+
+    Args:
+        folder: The artifact.
+        manifest: Its manifest as it shall be.
+
+    Returns:
+        The manifest as it was written.
+
+    Raises:
+        NotFoundError: The folder holds no artifact, or names an unknown backbone.
+        IntegrityError: The artifact is not intact.
+        StorageError: The place cannot be written.
+    """
+    found = artifact.read(folder)
+    text = compose(folder, manifest, registry.backbone_spec(manifest.backbone.id))
+    lay_aside(folder)
+    return artifact.write(
+        folder,
+        manifest=manifest,
+        vector=found.vector,
+        bias=found.bias,
+        golden=found.golden,
+        attention=found.attention,
+        card=text,
     )
 
 

@@ -22,7 +22,7 @@ from retq_hub.errors import (
 )
 from retq_hub.hub import reading
 from retq_hub.index import Index
-from retq_hub.manifest import to_json
+from retq_hub.manifest import QueryManifest, to_json
 from retq_hub.progress import Progress, Silent
 from retq_hub.record import Near, Record
 from retq_hub.similarity import Vectors, near
@@ -183,9 +183,15 @@ def _vectors(registry: Path, record: Record) -> Vectors | None:
     return Vectors(
         key=record.key,
         name=record.name,
-        group=f"{record.weights_digest} {json_digest(to_json(found.manifest.basis))}",
+        group=f"{record.weights_digest} {_reads(found.manifest)}",
         vector=found.vector,
     )
+
+
+def _reads(manifest: QueryManifest) -> str:
+    """Give a digest of all that decides what a vector is multiplied with."""
+    members = (manifest.basis, manifest.pooling, manifest.head.similarity, manifest.kind)
+    return json_digest(to_json(members))
 
 
 def _backbone(record: Record) -> str:

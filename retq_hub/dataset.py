@@ -19,7 +19,7 @@ from retq_hub.manifest import Licence, Target
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir, whole_file
 
-__all__ = ["Dataset", "Sample", "check_files", "listed", "read_rows", "some"]
+__all__ = ["Dataset", "Sample", "check_files", "content_digest", "listed", "read_rows", "some"]
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,20 @@ class Sample:
     masks: tuple[Path, ...]
     group: str = ""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image's file and the masks'."""
+        return (self.image, *self.masks)
+
     @cached_property
     def image_digest(self) -> str:
         """SHA-256 of the image's file."""
-        return _digest(self.image, ImageError)
+        return content_digest(self.image, ImageError)
 
     @cached_property
     def mask_digests(self) -> list[str]:
         """SHA-256 of each mask's file, sorted."""
-        return sorted(_digest(path, MaskError) for path in self.masks)
+        return sorted(content_digest(path, MaskError) for path in self.masks)
 
     def mask(self, size_px: int) -> NDArray[np.bool_]:
         """Give the mask on a square, through a cache on disk.
@@ -156,7 +161,12 @@ def _kept(path: Path, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8
         return made
 
 
-def _digest(path: Path, kind: type[RetqError]) -> str:
+def content_digest(path: Path, kind: type[RetqError]) -> str:
+    """Give the SHA-256 of a file of the user's.
+
+    Raises:
+        RetqError: Of the given kind: it cannot be read.
+    """
     try:
         return file_digest(path)
     except OSError as error:
@@ -169,7 +179,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
     Args:
         path: The file.
-        columns: Columns that it must have.
+        columns: Columns that it must have; blanks about a name do not count.
 
     Raises:
         NotFoundError: It is not there.
@@ -178,7 +188,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            have = reader.fieldnames or []
+            have = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = have
             if lacking := [column for column in columns if column not in have]:
                 raise DatasetError(
                     f"{path} has columns {listed(have) or 'none'}, not {listed(lacking)}",
@@ -193,14 +204,17 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         ) from error
 
 
-def check_files(samples: Sequence[Sample], origin: Path) -> None:
-    """Refuse samples whose files are not there.
+def check_files(samples: Iterable[Iterable[Path]], origin: Path) -> None:
+    """Refuse a data set that names files that are not there.
+
+    Args:
+        samples: The files of each image.
+        origin: What names them.
 
     Raises:
         DatasetError: Images or masks are missing; some are named.
     """
-    files = [file for one in samples for file in (one.image, *one.masks)]
-    if absent := [str(file) for file in files if not file.is_file()]:
+    if absent := [str(file) for files in samples for file in files if not file.is_file()]:
         raise DatasetError(
             f"{origin} names {len(absent)} files that are not there ({some(absent)})",
             hint="paths are relative to it",

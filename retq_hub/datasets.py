@@ -63,7 +63,7 @@ def from_folders(images: Path, masks: Path, *, target: str, name: str) -> Datase
     Raises:
         DatasetError: An image has no mask or several, or a mask no image; all are named.
     """
-    slug = _slug(target)
+    slug = names.slug(target)
     masks = masks / slug if (masks / slug).is_dir() else masks
     for folder in (images, masks):
         if not folder.is_dir():
@@ -108,7 +108,7 @@ def from_csv(path: Path, *, target: str, split: str, name: str) -> Dataset:
         DatasetError: Columns or files are missing, or the split is empty.
     """
     rows = read_rows(path, ("image",))
-    column = _slug(target) if rows and _slug(target) in rows[0] else "mask"
+    column = names.slug(target) if rows and names.slug(target) in rows[0] else "mask"
     rows = read_rows(path, ("image", column))
     if split != "all" and rows and "split" not in rows[0]:
         raise DatasetError(f"{path} has no column 'split'", hint="add one, or use --split all")
@@ -126,7 +126,7 @@ def from_csv(path: Path, *, target: str, split: str, name: str) -> Dataset:
     )
     if not samples:
         raise DatasetError(f"{path} has no rows in split {split!r}", hint="check --split")
-    check_files(samples, path)
+    check_files((one.files for one in samples), path)
     return _own(name, target, split, samples)
 
 
@@ -135,18 +135,10 @@ def _own(name: str, target: str, split: str, samples: tuple[Sample, ...]) -> Dat
         id=name,
         title=name,
         licence=Licence(id="LicenseRef-unknown"),
-        target=Target(name=_slug(target), label=target),
+        target=Target(name=names.slug(target), label=target),
         split=split,
         samples=samples,
     )
-
-
-def _slug(target: str) -> str:
-    """Make a target's name of what the user calls it."""
-    slug = re.sub(r"[^a-z0-9]+", "-", names.folded(target)).strip("-")
-    if not slug:
-        raise UsageError(f"{target!r} is no target", hint="use a word like disc or drusen")
-    return slug
 
 
 def _unique_stems(paths: Sequence[Path]) -> dict[str, Path]:

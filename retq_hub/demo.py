@@ -57,7 +57,7 @@ def demo(output: Path, *, image: Path | None = None, progress: Progress) -> Demo
         title="retq-hub demo",
         image=picture,
         image_name=photograph.name,
-        result=pipeline(picture).segmentations,
+        result=pipeline(picture),
         backbone=replace(backbone.spec, weights_digest=backbone.weights_digest),
     )
     return Demo(

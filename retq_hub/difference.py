@@ -1,16 +1,16 @@
 """How one version of a query differs from another, as far as their manifests say: lines to read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from retq_hub.manifest import Measured, QueryManifest, to_json
+from retq_hub.manifest import QueryManifest, to_json
 
 __all__ = ["differences"]
 
 _SHOWN = 28
 """Longer values are cut, so that a line has a chance to fit 80 columns."""
 
-_ELSEWHERE = frozenset({"files", "metrics"})
+_ELSEWHERE = frozenset({"files", "graded", "metrics"})
 """Files have a table of their own, metrics lines of their own."""
 
 
@@ -28,8 +28,7 @@ def differences(old: QueryManifest, new: QueryManifest) -> list[str]:
 
 
 def _metrics(old: QueryManifest, new: QueryManifest) -> Iterator[str]:
-    before = {_where(one): one for one in old.metrics}
-    after = {_where(one): one for one in new.metrics}
+    before, after = _measured(old), _measured(new)
     several = len(before | after) > 1
     for where in dict.fromkeys((*before, *after)):
         place = f" ({' '.join(where)})" if several else ""
@@ -41,24 +40,29 @@ def _metrics(old: QueryManifest, new: QueryManifest) -> Iterator[str]:
             yield from _moved(before[where], after[where], place)
 
 
-def _where(measured: Measured) -> tuple[str, str, str]:
-    return measured.dataset, measured.split, measured.target
+def _measured(manifest: QueryManifest) -> dict[tuple[str, ...], dict[str, float]]:
+    """Give all figures by what was measured where: of a target's masks, or of whole images."""
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for one in manifest.metrics:
+        means = {name: value.mean for name, value in one.values.items()}
+        found[one.dataset, one.split, one.target] = means
+    for whole in manifest.graded or ():
+        values = {name: value.value for name, value in whole.values.items()}
+        found[whole.dataset, whole.split] = values
+    return found
 
 
-def _figures(measured: Measured) -> str:
-    return ", ".join(
-        f"{name} {measured.values[name].mean:.4f}"
-        for name in ("auroc", "dice")
-        if name in measured.values
-    )
+def _figures(values: Mapping[str, float]) -> str:
+    shown = ("quadratic_kappa", "auroc", "dice")
+    return ", ".join(f"{name} {values[name]:.4f}" for name in shown if name in values)
 
 
-def _moved(old: Measured, new: Measured, place: str) -> Iterator[str]:
-    for name, value in new.values.items():
-        if name not in old.values:
-            yield f"metrics{place} {name} added: {value.mean:.4f}"
-        elif (was := old.values[name].mean) != value.mean:
-            yield (f"metrics{place} {name} {was:.4f} -> {value.mean:.4f} ({value.mean - was:+.4f})")
+def _moved(old: Mapping[str, float], new: Mapping[str, float], place: str) -> Iterator[str]:
+    for name, value in new.items():
+        if name not in old:
+            yield f"metrics{place} {name} added: {value:.4f}"
+        elif (was := old[name]) != value:
+            yield f"metrics{place} {name} {was:.4f} -> {value:.4f} ({value - was:+.4f})"
 
 
 def _members(old: QueryManifest, new: QueryManifest) -> Iterator[str]:

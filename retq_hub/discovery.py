@@ -6,15 +6,20 @@ authors claim.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from retq_hub import stock
 from retq_hub.errors import NetworkError
+from retq_hub.kinds import SEGMENTATION
 from retq_hub.progress import Progress, tell
 from retq_hub.record import Near
 from retq_hub.soundness import is_repo, plain
 from retq_hub.spec import BackboneSpec
 from retq_hub.stock import Entry
 from retq_hub.wish import Wish, fits
+
+if TYPE_CHECKING:
+    from retq_hub.listing import Listing
 
 __all__ = ["Hit", "hits", "search"]
 
@@ -31,6 +36,7 @@ class Hit:
         name: What one asks for.
         registry: The registry that lists it; None for the Hub.
         fits: Whether it can be used with the backbone at hand.
+        kind: One of `retq_hub.kinds.KINDS`.
         private: Only some may see it.
         gated: Its terms must be accepted first.
     """
@@ -39,6 +45,7 @@ class Hit:
     targets: tuple[str, ...]
     datasets: tuple[str, ...]
     fits: bool | None
+    kind: str = SEGMENTATION
     version: str | None = None
     summary: str | None = None
     backbone: str | None = None
@@ -48,6 +55,7 @@ class Hit:
     licence: str | None = None
     dice: float | None = None
     auroc: float | None = None
+    kappa: float | None = None
     digest: str | None = None
     registry: str | None = None
     path: str | None = None
@@ -109,7 +117,10 @@ def _of_entry(entry: Entry, spec: BackboneSpec) -> Hit:
             weights=one.weights_digest,
             preprocessing=one.preprocessing_digest,
         ),
-        **{name: getattr(one, name) for name in one.__struct_fields__},
+        **(
+            {name: getattr(one, name) for name in one.__struct_fields__}
+            | {"kind": one.kind or SEGMENTATION}
+        ),
     )
 
 
@@ -119,6 +130,7 @@ def _listed(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[H
     try:
         found = listing.search(
             wish.words,
+            kind=wish.kind,
             weights_digest=wish.backbone.weights_digest if wish.backbone else None,
             dataset=wish.dataset,
             licence=wish.licence,
@@ -137,27 +149,30 @@ def _listed(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[H
             datasets=tuple(map(plain, one.datasets)),
             weights_digest=plain(one.backbone) if one.backbone else None,
             licence=plain(one.licence) if one.licence else None,
+            kind=one.kind,
             dice=one.dice,
+            auroc=one.auroc,
+            kappa=one.kappa,
             private=one.private,
             gated=one.gated,
             fits=fits(spec, backbone=None, weights=one.backbone or None, preprocessing=None),
         )
         for one in found
-        if is_repo(one.repo)
-        and _PIPELINE not in one.tags
-        and _is_wanted(one.targets, one.dice, wish)
+        if is_repo(one.repo) and _PIPELINE not in one.tags and _is_wanted(one, wish)
     ]
 
 
-def _is_wanted(targets: Iterable[str], dice: float | None, wish: Wish) -> bool:
-    """Whether a listing has the target and the Dice that are looked for.
+def _is_wanted(listing: "Listing", wish: Wish) -> bool:
+    """Whether a listing has the kind, the target and the Dice that are looked for.
 
     A Hub knows short names of targets only: ``disc`` is what `optic disc` looks for, too.
     """
     target = _words(wish.target or "")
-    called = [_words(one) for one in targets]
+    called = [_words(one) for one in listing.targets]
     is_target = not target or any(target in one or (one and one in target) for one in called)
-    return is_target and (wish.min_dice is None or (dice is not None and dice >= wish.min_dice))
+    dice = listing.dice
+    has_dice = wish.min_dice is None or (dice is not None and dice >= wish.min_dice)
+    return is_target and has_dice and wish.kind in (None, listing.kind)
 
 
 def _words(text: str) -> str:

@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from retq_hub import artifact, cardfile, registry
+from retq_hub.application import Application
 from retq_hub.backbone import LazyBackbone
 from retq_hub.comparison import Comparison, compare
 from retq_hub.dataset import Dataset, Sample
 from retq_hub.errors import DatasetError, UsageError
-from retq_hub.features import TokenCache
+from retq_hub.features import ImageFile, TokenCache
 from retq_hub.figures import Evaluation, Example
 from retq_hub.heads import margins, pixel_logits
+from retq_hub.images import decode
+from retq_hub.kinds import CLASSIFICATION, TEXT
 from retq_hub.lesions import detect, froc
 from retq_hub.manifest import Measured, QueryManifest
 from retq_hub.metrics import METRICS, ImageMetrics, by_group, score, summarise
@@ -23,11 +28,15 @@ from retq_hub.pixels import PixelCounts
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.resampling import area_intervals, coarse_counts
+from retq_hub.result import ZeroShot
 
 __all__ = [
     "EVALUATION_PX",
     "IMAGE_PREFIX",
     "Evaluation",
+    "Found",
+    "Split",
+    "check_recordable",
     "evaluate",
     "record",
     "trained_on",
@@ -39,6 +48,44 @@ EVALUATION_PX = 392
 
 IMAGE_PREFIX = 12
 """So many digits of each training image's digest stand in the manifest."""
+
+
+class Split(Protocol):
+    """A split of a data set, whatever is known of its images."""
+
+    @property
+    def samples(self) -> Sequence[ImageFile]:
+        """The images."""
+        ...
+
+
+class Found(Protocol):
+    """What was found of a query on a split."""
+
+    @property
+    def manifest(self) -> QueryManifest:
+        """The query's."""
+        ...
+
+    @property
+    def dataset(self) -> str:
+        """The data set's id."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """The split."""
+        ...
+
+    @property
+    def n_trained_on(self) -> int:
+        """How many of the images the query was trained on."""
+        ...
+
+    @property
+    def images(self) -> Sequence[object]:
+        """The images."""
+        ...
 
 
 def evaluate(
@@ -67,7 +114,7 @@ def evaluate(
 
     Raises:
         UsageError: The query has several targets and none is called like the data set's, or the
-            two queries have different targets.
+            two queries have different targets, or one classifies whole images.
         BackboneMismatch: The query was made for another backbone.
         DatasetError: Images or masks cannot be used, or no mask marks anything.
     """
@@ -108,6 +155,11 @@ class _Scorer:
         self, query: Query, dataset: Dataset, *, backbone: LazyBackbone | None, size_px: int
     ) -> None:
         self.manifest = query.manifest
+        if self.manifest.is_kind(CLASSIFICATION):
+            raise UsageError(
+                f"{self.manifest.name} classifies whole images: it marks no pixels",
+                hint="evaluate it with labels: --labels CSV --column NAME",
+            )
         self._query = query
         self._number = _target_number(self.manifest, dataset)
         self.target = self.manifest.targets[self._number].name
@@ -128,6 +180,7 @@ class _Scorer:
                 "trained on: figures on them say nothing of new images"
             )
         self._cache = TokenCache(backbone=backbone)
+        self._application = Application({"query": self._query}, backbone=backbone)
         self._cache.fill(self._dataset.samples, self.manifest.basis, progress=progress)
 
     def evaluation(self, masks: NDArray[np.bool_], *, progress: Progress) -> Evaluation:
@@ -173,8 +226,7 @@ class _Scorer:
     def _logits(self, sample: Sample) -> NDArray[np.float32]:
         """Predict one image: (S, S) float32 logits of the target."""
         with torch.inference_mode():
-            blocks = self._cache.blocks(sample, self.manifest.basis)
-            grid = self._query(*(block[None] for block in blocks))[0]
+            grid = self._grid(sample)
             head, size = self.manifest.head, self._size_px
             logits = pixel_logits(head, grid, size, size, sample.guide)
             if head.activation == "softmax":
@@ -182,6 +234,17 @@ class _Scorer:
                 cuts = torch.logit(torch.tensor(head.thresholds))[:, None, None]
                 logits = margins(head, logits).clamp(-20, 20) + cuts
             return np.asarray(logits[self._number].numpy())
+
+    def _grid(self, sample: Sample) -> Tensor:
+        """Predict one image: (C, G, G) float32 logits."""
+        basis = self.manifest.basis
+        if not self.manifest.is_kind(TEXT):
+            blocks = self._cache.blocks(sample, basis)
+            return self._query(*(block[None] for block in blocks))[0]
+        tokens, embedding = self._cache.tokens(sample, basis), self._cache.embedding(sample)
+        found = self._application(decode(sample.image), tokens, embedding)["query"]
+        assert isinstance(found, ZeroShot), "that is what texts say"
+        return torch.from_numpy(found.logits)
 
 
 def _check_targets(scorers: Sequence[_Scorer]) -> None:
@@ -213,20 +276,8 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
         UsageError: The query was trained on some of these images, it is published already, the
             figures are of another size, or one is not defined.
     """
-    found = artifact.read(folder)
-    manifest = found.manifest
-    if registry.is_published(folder):
-        raise UsageError(
-            f"{folder} is published in a registry: a published version never changes",
-            hint="record figures before it is put there, or make a new version",
-        )
-    if evaluation.n_trained_on:
-        raise UsageError(
-            f"{manifest.name} was trained on {evaluation.n_trained_on} of the "
-            f"{len(evaluation.images)} images of split {evaluation.split!r} of "
-            f"{evaluation.dataset}: figures on them say nothing",
-            hint="evaluate on images that had no part in training",
-        )
+    manifest = artifact.read_manifest(folder)
+    check_recordable(folder, evaluation)
     if evaluation.size_px != EVALUATION_PX:
         raise UsageError(
             f"these figures are of {evaluation.size_px} x {evaluation.size_px} pixels",
@@ -246,20 +297,34 @@ def record(folder: Path, evaluation: Evaluation) -> QueryManifest:
     )
     same = (measured.dataset, measured.split, measured.target)
     others = [one for one in manifest.metrics if (one.dataset, one.split, one.target) != same]
-    manifest = replace(manifest, metrics=(*others, measured))
-    text = cardfile.compose(folder, manifest, registry.backbone_spec(manifest.backbone.id))
-    cardfile.lay_aside(folder)
-    return artifact.write(
-        folder,
-        manifest=manifest,
-        vector=found.vector,
-        bias=found.bias,
-        golden=found.golden,
-        card=text,
-    )
+    return cardfile.rewrite(folder, replace(manifest, metrics=(*others, measured)))
 
 
-def trained_on(manifest: QueryManifest, dataset: Dataset) -> int:
+def check_recordable(folder: Path, found: Found) -> None:
+    """Refuse to record figures of an artifact that must not change, or that say nothing.
+
+    Args:
+        folder: The artifact.
+        found: What was found of it.
+
+    Raises:
+        UsageError: The artifact is published already, or was trained on some of the images.
+    """
+    if registry.is_published(folder):
+        raise UsageError(
+            f"{folder} is published in a registry: a published version never changes",
+            hint="record figures before it is put there, or make a new version",
+        )
+    if found.n_trained_on:
+        raise UsageError(
+            f"{found.manifest.name} was trained on {found.n_trained_on} of the "
+            f"{len(found.images)} images of split {found.split!r} of "
+            f"{found.dataset}: figures on them say nothing",
+            hint="evaluate on images that had no part in training",
+        )
+
+
+def trained_on(manifest: QueryManifest, dataset: Split) -> int:
     """Count the images of a split that a query was trained on, by their content."""
     known = {prefix for data in manifest.data for prefix in data.images or ()}
     return sum(sample.image_digest[:IMAGE_PREFIX] in known for sample in dataset.samples)

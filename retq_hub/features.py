@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from retq_hub import tensorfile
-from retq_hub.backbone import LazyBackbone, assemble, plan
+from retq_hub.backbone import LazyBackbone, TokenSet, assemble, plan
 from retq_hub.basis import Basis
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
@@ -91,16 +91,24 @@ class TokenCache:
         Returns:
             (N, D) float32 each, of float16 precision.
         """
+        blocks = assemble(self.tokens(file, basis), basis)
+        if basis.pixels:
+            blocks.append(self._pixels(file))
+        return blocks
+
+    def tokens(self, file: ImageFile, basis: Basis) -> TokenSet:
+        """Give one image's tokens, all passes and layers that a basis names.
+
+        Returns:
+            (N, D) float32 each, of float16 precision.
+        """
         found: dict[tuple[PassKey, int], Tensor] = {}
         for key, layers in plan([basis]).items():
             part = self._read(file, key, layers)
             if part is None:
                 part = self._compute(file, basis)[key]
             found |= {(key, layer): part[layer].float() for layer in layers}
-        blocks = assemble(found, basis)
-        if basis.pixels:
-            blocks.append(self._pixels(file))
-        return blocks
+        return found
 
     def embedding(self, file: ImageFile) -> Tensor:
         """Give one image's embedding, pooled as the backbone's spec says; computed once.

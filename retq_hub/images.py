@@ -4,18 +4,15 @@ Images leave here as upright 8-bit RGB; masks as booleans. Nothing here knows a 
 """
 
 import io
-import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from retq_hub.errors import ImageError, MaskError, RetqError
+from retq_hub.decoding import MAX_PIXELS, MAX_SIDE_PX, decoding, load, opened
+from retq_hub.errors import ImageError, MaskError
 from retq_hub.spec import Preprocessing
 
 __all__ = [
@@ -38,20 +35,6 @@ ImageLike: TypeAlias = str | Path | Image.Image | NDArray[np.uint8]
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """File endings that are taken for images when a folder is searched."""
 
-MAX_SIDE_PX = 20_000
-MAX_PIXELS = 170_000_000
-
-_DECODER_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    OverflowError,
-    LookupError,
-    TypeError,
-    struct.error,
-)
-_FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _TWELVE_BITS = 4096
 
 _MAX_SHARE = 0.95
@@ -78,10 +61,10 @@ def decode(source: ImageLike) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        with _decoding(Path("the image"), ImageError):
+        with decoding(Path("the image"), ImageError):
             source.load()
         return _to_rgb(source, "the image")
-    return _to_rgb(_load(Path(source), ImageError), str(source))
+    return _to_rgb(load(Path(source), ImageError), str(source))
 
 
 def decode_bytes(content: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -100,8 +83,8 @@ def decode_bytes(content: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> 
     """
     if not content:
         raise ImageError(f"{name} is empty (0 bytes)", hint="get the file again")
-    with _decoding(Path(name), ImageError):
-        image = _opened(io.BytesIO(content), name, ImageError, max_pixels)
+    with decoding(Path(name), ImageError):
+        image = opened(io.BytesIO(content), name, ImageError, max_pixels)
     return _to_rgb(image, name)
 
 
@@ -159,7 +142,7 @@ def read_mask(path: Path, *, size: tuple[int, int] | None = None) -> NDArray[np.
     Raises:
         MaskError: It is no image, of another size, or its values are no mask.
     """
-    image = _load(path, MaskError)
+    image = load(path, MaskError)
     if size is not None and image.size != size:
         raise MaskError(
             f"mask {path} is {image.width} x {image.height} pixels, "
@@ -207,12 +190,12 @@ def area_mask(mask: NDArray[np.bool_], size_px: int) -> NDArray[np.bool_]:
     return np.asarray(share) >= 0.5
 
 
-def image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     """List the image files below a folder, by their names; hidden ones are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in suffixes
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
@@ -228,79 +211,13 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array).convert("RGB")
 
 
-def _load(path: Path, kind: type[RetqError]) -> Image.Image:
-    """Open and decode a file within the limits, or say in one line why not."""
-    with _decoding(path, kind), path.open("rb") as stream:
-        return _opened(stream, str(path), kind)
-    raise AssertionError("unreachable")
-
-
-def _opened(
-    stream: BinaryIO, name: str, kind: type[RetqError], max_pixels: int = MAX_PIXELS
-) -> Image.Image:
-    """Decode a file's content within the limits."""
-    image = Image.open(stream, formats=_FORMATS)
-    if max(image.size) > MAX_SIDE_PX or image.width * image.height > max_pixels:
-        raise kind(
-            f"{name} is {image.width} x {image.height} pixels, at most {MAX_SIDE_PX} a side "
-            f"and {max_pixels // 10**6} million in all are read",
-            hint="scale it down first",
-        )
-    if _is_stack(image):
-        raise kind(
-            f"{name} holds {getattr(image, 'n_frames', 1)} frames, one image is expected",
-            hint="save the frame you mean as a file of its own",
-        )
-    image.load()
-    image.getexif()
-    return image
-
-
-@contextmanager
-def _decoding(path: Path, kind: type[RetqError]) -> Iterator[None]:
-    """Turn all that decoders raise into one kind of error."""
-    formats = "PNG, JPEG, TIFF or BMP"
-    try:
-        if path.is_file() and path.stat().st_size == 0:
-            raise kind(f"{path} is empty (0 bytes)", hint="get the file again")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except FileNotFoundError as error:
-        raise kind(f"there is no file {path}", hint="check the path") from error
-    except IsADirectoryError as error:
-        raise kind(f"{path} is a folder, a file is expected", hint="name an image") from error
-    except UnidentifiedImageError as error:
-        raise kind(f"{path} is no {formats} image", hint="convert it, or get it again") from error
-    except Image.DecompressionBombError as error:
-        raise kind(
-            f"{path} has more than {MAX_PIXELS // 10**6} million pixels", hint="scale it down first"
-        ) from error
-    except _DECODER_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise kind(
-            f"{path} cannot be decoded ({reason})", hint="it may be cut short: get it again"
-        ) from error
-
-
-def _is_stack(image: Image.Image) -> bool:
-    """Whether a TIFF holds several frames of one size (a volume, not a picture and thumbnails)."""
-    if image.format != "TIFF" or getattr(image, "n_frames", 1) == 1:
-        return False
-    first = image.size
-    image.seek(1)
-    same = image.size == first
-    image.seek(0)
-    return same
-
-
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if 0 in image.size:
         raise ImageError(
             f"{name} is {image.width} x {image.height} pixels: nothing to see",
             hint="give another image",
         )
-    with _decoding(Path(name), ImageError):
+    with decoding(Path(name), ImageError):
         upright = ImageOps.exif_transpose(image)
     if upright.mode == "RGB":
         return upright

@@ -21,6 +21,7 @@ from retq_hub.errors import (
     RetqError,
     UsageError,
 )
+from retq_hub.headline import headline
 from retq_hub.manifest import from_json
 from retq_hub.record import Near, Record
 from retq_hub.soundness import plain, together
@@ -203,7 +204,7 @@ def record_of(
         commit: at this commit.
     """
     manifest = found.manifest
-    figures = manifest.metrics[0].values if manifest.metrics else None
+    figures = headline(manifest)
     return Record(
         name=name or manifest.name,
         version=manifest.version,
@@ -219,8 +220,10 @@ def record_of(
         path=path,
         repo=repo,
         commit=commit,
-        dice=figures["dice"].mean if figures else None,
-        auroc=figures["auroc"].mean if figures else None,
+        kind=manifest.kind,
+        dice=figures.dice,
+        auroc=figures.auroc,
+        kappa=figures.kappa,
     )
 
 

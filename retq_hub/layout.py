@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from retq_hub.basis import Basis, union
+from retq_hub.basis import Basis, span
 from retq_hub.channels import N_CHANNELS
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.inspection import basis_findings
@@ -45,7 +45,7 @@ def common_basis(queries: Sequence[Query]) -> Basis:
             )
         seen.add(manifest.digest)
         _check_backbone(first, manifest)
-    found = union([query.manifest.basis for query in queries])
+    found = span([query.manifest.basis for query in queries])
     said = " and ".join(
         f"{query.manifest.name} reads {written(query.manifest.basis, size_px=0)}"
         for query in queries

@@ -10,6 +10,8 @@ from typing import Any
 from retq_hub.hub import reading
 from retq_hub.hub.client import PATIENCE_S
 from retq_hub.hub.reading import Described
+from retq_hub.kinds import KINDS, SEGMENTATION
+from retq_hub.metadata import KIND_TAG
 from retq_hub.text import printable
 
 __all__ = ["Listing", "search"]
@@ -29,7 +31,10 @@ class Listing:
         backbone: First 12 digits of the weights digest of its backbone; empty if it does not say.
         datasets: On which it was made or measured.
         licence: As the Hub writes it; empty if it does not say.
+        kind: ``segmentation``, ``classification`` or ``text``.
         dice: Mean Dice of its first evaluation, if it gives one.
+        auroc: AUROC of its first evaluation, likewise.
+        kappa: Quadratic kappa, likewise.
         tags: All its tags.
     """
 
@@ -39,7 +44,10 @@ class Listing:
     backbone: str
     datasets: tuple[str, ...]
     licence: str
+    kind: str
     dice: float | None
+    auroc: float | None
+    kappa: float | None
     gated: bool
     private: bool
     tags: tuple[str, ...]
@@ -49,6 +57,7 @@ def search(
     words: Sequence[str],
     *,
     target: str | None = None,
+    kind: str | None = None,
     weights_digest: str | None = None,
     dataset: str | None = None,
     licence: str | None = None,
@@ -60,6 +69,7 @@ def search(
     Args:
         words: All must occur in what the listing says, in any case.
         target: What it marks.
+        kind: One of `retq_hub.kinds.KINDS`; those of the first carry no tag and are not told apart.
         weights_digest: Of the backbone that it was made for.
         dataset: On which it was made or measured.
         licence: An SPDX identifier.
@@ -71,6 +81,7 @@ def search(
     """
     filters = ["retq", "query-vector"]
     filters += [f"target:{target}"] if target else []
+    filters += [f"{KIND_TAG}{kind}"] if kind not in (None, SEGMENTATION) else []
     filters += [f"retq-backbone:{weights_digest[:12]}"] if weights_digest else []
     filters += [f"license:{licence.lower()}"] if licence else []
     wanted = [word.lower() for word in words]
@@ -96,7 +107,10 @@ def _listing(described: Described) -> Listing:
         backbone="".join(_tagged(described, "retq-backbone:")[:1])[:12],
         datasets=tuple(dict.fromkeys((*_tagged(described, "dataset:"), *_measured_on(described)))),
         licence="".join(_tagged(described, "license:")[:1]) or _text_of(described.card, "license"),
-        dice=next((float(value) for kind, value in _metrics(described) if kind == "dice"), None),
+        kind=next((one for one in _tagged(described, KIND_TAG) if one in KINDS), SEGMENTATION),
+        dice=_first(described, "dice"),
+        auroc=_first(described, "auroc"),
+        kappa=_first(described, "quadratic_kappa"),
         gated=described.gated,
         private=described.private,
         tags=described.tags,
@@ -128,6 +142,10 @@ def _metrics(described: Described) -> Iterator[tuple[str, float]]:
         for one in _list(result.get("metrics")):
             if isinstance(one, dict) and isinstance(one.get("value"), int | float):
                 yield str(one.get("type")), one["value"]
+
+
+def _first(described: Described, name: str) -> float | None:
+    return next((float(value) for kind, value in _metrics(described) if kind == name), None)
 
 
 def _measured_on(described: Described) -> Iterator[str]:

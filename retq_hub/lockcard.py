@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from retq_hub import metadata
 from retq_hub.card import NOT_A_DEVICE, combination
 from retq_hub.handwriting import Handwriting, sealed, section
+from retq_hub.headline import headline
 from retq_hub.lock import Lock, PinnedQuery
 from retq_hub.manifest import Licence, QueryManifest
 from retq_hub.markdown import inline, link, table
 from retq_hub.spec import BackboneSpec
+from retq_hub.tasks import answers
 
 __all__ = ["render"]
 
@@ -41,7 +43,7 @@ def render(
         f"# {lock.name}",
         inline(str(lock.summary)),
         NOT_A_DEVICE,
-        _use(lock, repo),
+        _use(lock, manifests, repo),
         _members(lock, manifests),
         section(kept.notes),
         _backbone(lock, backbone),
@@ -51,7 +53,7 @@ def render(
     return sealed(head, "\n\n".join(parts), kept=kept, repo=repo)
 
 
-def _use(lock: Lock, repo: str | None) -> str:
+def _use(lock: Lock, manifests: Sequence[QueryManifest], repo: str | None) -> str:
     named = f"{repo}@v{lock.version}" if repo else f"./{lock.name}"
     first = lock.queries[0].name
     return f"""## Use
@@ -61,7 +63,7 @@ from retq_hub import Pipeline
 
 pipe = Pipeline.from_lock("{named}")
 found = pipe("eye.jpg")["{first}"]
-found.mask, found.probability, found.area
+{answers(manifests[0])}
 ```
 
 ```sh
@@ -79,23 +81,23 @@ def _members(lock: Lock, manifests: Sequence[QueryManifest]) -> str:
             f"`{pinned.name}`",
             pinned.version,
             inline(", ".join(target.label for target in manifest.targets)),
-            _dice(manifest),
+            _figure(manifest),
             _named(manifest.licence),
             _origin(pinned),
         )
         for pinned, manifest in zip(lock.queries, manifests, strict=True)
     ]
-    header = ("query", "version", "marks", "Dice", "licence", "from")
-    below = "Dice is the mean over images of the first evaluation that a member's card gives."
+    header = ("query", "version", "targets", "measured", "licence", "from")
+    below = (
+        "What is measured is that of the first evaluation that a member's card gives; Dice is the "
+        "mean over images."
+    )
     return f"## Members\n\n{table(header, rows)}\n\n{below}"
 
 
-def _dice(manifest: QueryManifest) -> str:
-    if not manifest.metrics:
-        return "not measured"
-    measured = manifest.metrics[0]
-    where = inline(f"{measured.dataset}, {measured.split}")
-    return f"{measured.values['dice'].mean:.4f} ({where})"
+def _figure(manifest: QueryManifest) -> str:
+    found = headline(manifest)
+    return f"{found.text} ({inline(found.measured_on)})" if found.text else "not measured"
 
 
 def _origin(pinned: PinnedQuery) -> str:

@@ -215,7 +215,8 @@ class Training:
 class DataUse:
     """A split of a data set that a query was trained on.
 
-    ``images`` holds the first 12 digits of each image's file digest, sorted.
+    ``images`` holds the first 12 digits of each image's file digest, sorted; ``photographs`` the
+    codes that tell the same photographs in other files (`retq_hub.twins`), sorted.
     """
 
     id: str
@@ -226,6 +227,7 @@ class DataUse:
     n_images: int
     n_positive: tuple[int, ...]
     images: tuple[str, ...] | None = None
+    photographs: tuple[str, ...] | None = None
     doi: str | None = None
     citation: str | None = None
 

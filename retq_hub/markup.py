@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from retq_hub.kinds import Estimate
 from retq_hub.manifest import Concept, Interval, Licence, Target
 
 __all__ = [
@@ -19,11 +20,13 @@ __all__ = [
     "data_uri",
     "digest_code",
     "doi_link",
+    "estimate_strip",
     "facts",
     "figure",
     "licence_text",
     "percent",
     "range_strip",
+    "share_bar",
     "swatch",
     "target_text",
 ]
@@ -89,6 +92,32 @@ def range_strip(value: Interval) -> str:
         f'<line class="thin" x1="{value.min:.1%}" x2="{value.max:.1%}" y1="8" y2="8"/>'
         f'<line class="thick" x1="{low:.1%}" x2="{high:.1%}" y1="8" y2="8"/>'
         f'<circle cx="{value.mean:.1%}" cy="8" r="3.5"/></svg>'
+    )
+
+
+def estimate_strip(value: Estimate) -> str:
+    """Draw a figure over all images as `range_strip` does: thick its interval, a dot the figure."""
+    low, high = (max(0.0, one) for one in value.ci95)
+    return (
+        '<svg aria-hidden="true" width="100%" height="16">'
+        '<line class="axis" x1="0" x2="100%" y1="8" y2="8"/>'
+        f'<line class="thick" x1="{low:.1%}" x2="{high:.1%}" y1="8" y2="8"/>'
+        f'<circle cx="{max(0.0, value.value):.1%}" cy="8" r="3.5"/></svg>'
+    )
+
+
+def share_bar(value: float, *, said: bool, threshold: float | None = None) -> str:
+    """Draw a probability as a bar from 0 to 1, coloured if it is said, with a line at a threshold.
+
+    It is for the eye only: the number has to stand beside it.
+    """
+    line = ""
+    if threshold is not None:
+        line = f'<line x1="{threshold:.1%}" x2="{threshold:.1%}" y1="0" y2="16"/>'
+    return (
+        f'<svg class="share{" said" if said else ""}" aria-hidden="true" width="100%" height="16">'
+        '<rect class="ground" x="0" y="2" width="100%" height="12" rx="2"/>'
+        f'<rect class="fill" x="0" y="2" width="{value:.1%}" height="12" rx="2"/>{line}</svg>'
     )
 
 

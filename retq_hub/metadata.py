@@ -7,10 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from retq_hub.headline import GRADED
+from retq_hub.kinds import SEGMENTATION, Graded
 from retq_hub.manifest import Licence, Measured, QueryManifest
 from retq_hub.spec import BackboneSpec
+from retq_hub.tasks import TASKS, kind_of
 
-__all__ = ["LABELS", "composed", "document", "from_yaml", "is_own_tag", "is_repo_id", "to_yaml"]
+__all__ = [
+    "KIND_TAG",
+    "LABELS",
+    "composed",
+    "document",
+    "from_yaml",
+    "is_own_tag",
+    "is_repo_id",
+    "to_yaml",
+]
 
 LABELS = {
     "auroc": "AUROC",
@@ -22,10 +34,12 @@ LABELS = {
 }
 """How the metrics of a manifest are called where people read them."""
 
-_TASK = "image-segmentation"
 _TAGS = ("retq", "query-vector")
 _PIPELINE_TAGS = ("retq", "retq-pipeline")
-_TAG_KINDS = ("retq-backbone:", "target:", "modality:")
+KIND_TAG = "retq-kind:"
+"""Beginning of the tag that says what kind of query one is; a segmentation has none."""
+
+_TAG_KINDS = ("retq-backbone:", KIND_TAG, "target:", "modality:")
 _REPO_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9](?:[\w.-]*\w)?", re.ASCII)
 _LONGEST_REPO_ID = 96
 
@@ -54,18 +68,20 @@ def document(manifest: QueryManifest, backbone: BackboneSpec) -> dict[str, Any]:
     """
     tags = [*_TAGS, f"retq-backbone:{manifest.backbone.weights_digest[:12]}"]
     tags += [f"target:{target.name}" for target in manifest.targets]
+    tags += [] if manifest.kind is None else [f"{KIND_TAG}{manifest.kind}"]
     tags += _modality(backbone)
     head: dict[str, Any] = {
         "library_name": "retq",
-        "pipeline_tag": _TASK,
+        "pipeline_tag": TASKS[kind_of(manifest)][0],
         "tags": list(dict.fromkeys(tags)),
         **_licence(manifest.licence),
         **_base_model(backbone),
     }
     if datasets := sorted({data.id for data in manifest.data if is_repo_id(data.id)}):
         head["datasets"] = datasets
-    if manifest.metrics:
-        results = [_result(measured, manifest) for measured in manifest.metrics]
+    results = [_result(measured, manifest) for measured in manifest.metrics]
+    results += [_graded(one, manifest) for one in manifest.graded or ()]
+    if results:
         head["model-index"] = [{"name": manifest.name, "results": results}]
     return head
 
@@ -81,11 +97,12 @@ def composed(
         weights_digest: Of its weights.
     """
     targets = (target.name for manifest in manifests for target in manifest.targets)
+    kinds = {kind_of(manifest) for manifest in manifests}
     licences = dict.fromkeys(manifest.licence.id for manifest in manifests)
     one = manifests[0].licence if len(licences) == 1 else Licence(id=" AND ".join(licences))
     head: dict[str, Any] = {
         "library_name": "retq",
-        "pipeline_tag": _TASK,
+        "pipeline_tag": TASKS[kinds.pop() if len(kinds) == 1 else SEGMENTATION][0],
         "tags": [
             *_PIPELINE_TAGS,
             f"retq-backbone:{weights_digest[:12]}",
@@ -156,19 +173,37 @@ def _licence(licence: Licence) -> dict[str, str]:
 
 
 def _result(measured: Measured, manifest: QueryManifest) -> dict[str, Any]:
-    titles = {data.id: data.title for data in manifest.data}
-    name = measured.dataset
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:_LONGEST_REPO_ID]
-    dataset = {
-        "name": titles.get(name, name),
-        "type": name if is_repo_id(name) else slug or "dataset",
-        "split": measured.split,
-    }
+    dataset = _dataset(measured, manifest)
     if len(manifest.targets) > 1:
         dataset["config"] = measured.target
     metrics = [_metric(name, measured) for name in LABELS if name in measured.values]
-    task = {"type": _TASK, "name": "Image Segmentation"}
-    return {"task": task, "dataset": dataset, "metrics": metrics}
+    return {"task": _task(SEGMENTATION), "dataset": dataset, "metrics": metrics}
+
+
+def _graded(graded: Graded, manifest: QueryManifest) -> dict[str, Any]:
+    metrics = []
+    for name, label in GRADED.items():
+        if value := graded.values.get(name):
+            about = {"ci95": list(value.ci95), "n_images": graded.n_images}
+            metrics.append({"type": name, "value": value.value, "name": label, "args": about})
+    task = _task(kind_of(manifest))
+    return {"task": task, "dataset": _dataset(graded, manifest), "metrics": metrics}
+
+
+def _task(kind: str) -> dict[str, str]:
+    tag, name = TASKS[kind]
+    return {"type": tag, "name": name}
+
+
+def _dataset(figures: Measured | Graded, manifest: QueryManifest) -> dict[str, str]:
+    titles = {data.id: data.title for data in manifest.data}
+    name = figures.dataset
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:_LONGEST_REPO_ID]
+    return {
+        "name": titles.get(name, name),
+        "type": name if is_repo_id(name) else slug or "dataset",
+        "split": figures.split,
+    }
 
 
 def _metric(name: str, measured: Measured) -> dict[str, Any]:

@@ -8,7 +8,17 @@ from typing import Literal, TypeVar
 
 from retq_hub.errors import UsageError
 
-__all__ = ["Name", "folded", "is_commit", "is_path", "newest", "order", "parse", "version_of"]
+__all__ = [
+    "Name",
+    "folded",
+    "is_commit",
+    "is_path",
+    "newest",
+    "order",
+    "parse",
+    "slug",
+    "version_of",
+]
 
 T = TypeVar("T")
 
@@ -87,6 +97,18 @@ def folded(text: str) -> str:
     """Give a text in lower case and without accents: ``Drüsen`` is ``drusen``."""
     apart = unicodedata.normalize("NFKD", text.lower())
     return "".join(one for one in apart if not unicodedata.combining(one))
+
+
+def slug(text: str) -> str:
+    """Make a target's name of what the user calls it: ``Optic Disc`` is ``optic-disc``.
+
+    Raises:
+        UsageError: No letter or digit is left.
+    """
+    found = re.sub(r"[^a-z0-9]+", "-", folded(text)).strip("-")
+    if not found:
+        raise UsageError(f"{text!r} is no target", hint="use a word like disc or drusen")
+    return found
 
 
 def order(version: str) -> tuple[object, ...]:

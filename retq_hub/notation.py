@@ -12,9 +12,9 @@ from dataclasses import replace
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, N_CHANNELS
 from retq_hub.errors import UsageError
-from retq_hub.manifest import Head
+from retq_hub.manifest import Head, QueryManifest
 
-__all__ = ["meaning", "parse", "upsampling", "width", "written"]
+__all__ = ["answer", "looks", "meaning", "parse", "pooled", "upsampling", "width", "written"]
 
 _PASS = re.compile(r"(\d{1,2})x(\d{1,2})(?:@([1-9]\d{0,3}))?(?:/(\d{1,4}))?:(\d{1,3}(?:,\d{1,3})*)")
 
@@ -97,6 +97,41 @@ def meaning(head: Head) -> str:
         f"0.5 is the best threshold (prior correction): their odds are higher than the frequency's "
         f"by exp({shifts}); {error}"
     )
+
+
+def looks(manifest: QueryManifest) -> bool:
+    """Whether a query weights an image's positions by attention, and so says where it looked."""
+    return manifest.pooling is not None and manifest.pooling.method == "attention"
+
+
+def pooled(manifest: QueryManifest, *, embedding: str, size_px: int) -> str:
+    """Say in a line what of an image a classification reads.
+
+    Args:
+        manifest: Of a classification.
+        embedding: How the backbone's own embedding is pooled; empty: not known.
+        size_px: The backbone's own input size, which is left out.
+    """
+    how = manifest.pooling
+    if how is None or how.method != "attention":
+        means = f" ({embedding})" if embedding else ""
+        return f"the backbone's image embedding{means}"
+    first = "the mean of all tokens, then " if how.whole else ""
+    said = f"{first}means of tokens weighted by attention ({how.weighting})"
+    said += f", of {written(manifest.basis, size_px=size_px)}"
+    looked = f"; attention reads {written(how.basis, size_px=size_px)}" if how.basis else ""
+    return said + looked
+
+
+def answer(head: Head) -> str:
+    """Say in a line what the targets of a head are to each other."""
+    if head.activation == "ordinal":
+        return "one grade: the targets are in order"
+    if head.activation == "softmax":
+        return "one of the targets" + (
+            ", or none" if head.background is None and head.thresholds else ""
+        )
+    return "each target for itself"
 
 
 def _written(one: Pass, size_px: int) -> str:

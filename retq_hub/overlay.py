@@ -1,10 +1,9 @@
-"""Pictures for people: a photograph with what queries marked, or with one query's probability.
+"""Pictures for people: a photograph with what queries marked, one's probability or attention.
 
 Masks and probabilities are computed from the logits at the picture's own size. No files, no names
 beyond those in the legend.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -13,16 +12,22 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor
 
+from retq_hub.errors import UsageError
+from retq_hub.grading import Grading, grading, probability_text
 from retq_hub.grids import upsample
-from retq_hub.images import decode
-from retq_hub.result import Segmentation
+from retq_hub.heatmap import heatmap, photograph
+from retq_hub.legend import Bar, Row, with_bars, with_legend
+from retq_hub.result import Classification, Reading, Segmentation
 
 __all__ = [
     "PALETTE",
     "area_text",
-    "colour_bar",
+    "attention_at",
+    "attention_map",
+    "bars",
+    "graded",
     "marks",
     "outlined",
     "overlay",
@@ -36,13 +41,7 @@ PALETTE = ("#56B4E9", "#F0E442", "#009E73", "#FFFFFF", "#0072B2", "#CC79A7", "#E
 Source: Okabe and Ito, Color Universal Design, 2008; white in the place of black.
 """
 
-_VIRIDIS = (
-    *("#440154", "#482576", "#414487", "#35608D", "#2A788E", "#21908C"),
-    *("#22A884", "#43BF71", "#7AD151", "#BBDF27", "#FDE725"),
-)
 _TINT = 0.16
-_GROUND = 72
-_INK, _SOFT_INK, _RULE = "#1B1F24", "#57606A", "#D0D7DE"
 _CASING = "#101418"
 
 
@@ -64,7 +63,7 @@ def marks(
     Returns:
         A PIL image of mode RGB.
     """
-    picture = _photograph(image, max_side_px)
+    picture = photograph(image, max_side_px)
     coloured = list(zip(found.values(), cycle(colours), strict=False))
     for segmentation, colour in sorted(coloured, key=lambda one: -one[0].area):
         _draw_mask(picture, segmentation, colour, tint=_TINT)
@@ -86,7 +85,7 @@ def outlined(
     Returns:
         A PIL image of mode RGB.
     """
-    picture = _photograph(image, max_side_px)
+    picture = photograph(image, max_side_px)
     whole = upsample(torch.from_numpy(margin), picture.height, picture.width).numpy()
     _draw_margin(picture, whole, colour, tint=_TINT)
     return picture
@@ -94,28 +93,36 @@ def outlined(
 
 def overlay(
     image: Image.Image,
-    found: Mapping[str, Segmentation],
+    found: Mapping[str, Reading],
     *,
     colours: Sequence[str] = PALETTE,
     max_side_px: int = 1600,
 ) -> Image.Image:
     """Draw what queries marked, as `marks` does, with a legend in a panel below the photograph.
 
+    What queries say of the whole image is written there, beside small columns for each target.
+
     Args:
         image: The photograph.
-        found: The segmentations by the queries' names.
-        colours: ``#RRGGBB`` by the queries' position, from the start again when used up.
+        found: What queries say of it, by their names.
+        colours: ``#RRGGBB`` by the position of those that mark something, from the start again when
+            used up.
         max_side_px: A photograph that is larger, without the panel, is scaled down to this.
 
     Returns:
         A PIL image of mode RGB, as wide as the photograph and higher.
     """
-    picture = marks(image, found, colours=colours, max_side_px=max_side_px)
-    rows = [
-        (name, ", ".join(target.label for target in one.manifest.targets), area_text(one))
-        for name, one in found.items()
-    ]
-    return _with_legend(picture, rows, colours)
+    masks = {name: one for name, one in found.items() if isinstance(one, Segmentation)}
+    picture = marks(image, masks, colours=colours, max_side_px=max_side_px)
+    coloured = dict(zip(masks, cycle(colours), strict=False))
+    rows = []
+    for name, one in found.items():
+        told = grading(one)
+        if isinstance(one, Segmentation):
+            rows.append(_marked(name, one, coloured[name]))
+        if told is not None:
+            rows.append(_told(name, told))
+    return with_legend(picture, rows)
 
 
 def targets(
@@ -136,17 +143,98 @@ def targets(
     Returns:
         A PIL image of mode RGB.
     """
-    picture = _photograph(image, max_side_px)
+    picture = photograph(image, max_side_px)
     maps = segmentation.margin_at(*picture.size)
     coloured = list(zip(maps, cycle(colours), strict=False))
     for margin, colour in sorted(coloured, key=lambda one: -(one[0] > 0).mean()):
         _draw_margin(picture, margin, colour, tint=_TINT)
     if len(maps) == 1:
         return picture
-    areas = [_share_text(float((margin > 0).mean())) for margin in maps]
-    named = zip(segmentation.manifest.targets, areas, strict=True)
-    rows = [(target.name, target.label, area) for target, area in named]
-    return _with_legend(picture, rows, colours)
+    named = zip(segmentation.manifest.targets, maps, cycle(colours), strict=False)
+    rows = [
+        Row(
+            name=target.name,
+            label=target.label,
+            value=_share_text(float((margin > 0).mean())),
+            colour=colour,
+        )
+        for target, margin, colour in named
+    ]
+    return with_legend(picture, rows)
+
+
+def graded(image: Image.Image, found: Classification, *, max_side_px: int = 1600) -> Image.Image:
+    """Draw what a query says of the whole image as bars below the photograph.
+
+    Where it pools by attention, the photograph shows where it looked.
+
+    Args:
+        image: The photograph.
+        found: What the query says of it.
+        max_side_px: A photograph that is larger, without the bars, is scaled down to this.
+
+    Returns:
+        A PIL image of mode RGB, as wide as the photograph and higher.
+    """
+    if found.weights is None:
+        picture = photograph(image, max_side_px)
+    else:
+        picture = attention_map(image, found, max_side_px=max_side_px)
+    told = grading(found)
+    return with_bars(picture, f"{found.manifest.name}: {told.text}", bars(told))
+
+
+def attention_map(
+    image: Image.Image, found: Classification, *, max_side_px: int = 1600
+) -> Image.Image:
+    """Lay how much each place counted over the photograph; what counted most has the last colour.
+
+    Args:
+        image: The photograph.
+        found: By a query that pools by attention.
+        max_side_px: A larger photograph is scaled down to this.
+
+    Returns:
+        A PIL image of mode RGB.
+
+    Raises:
+        UsageError: The query has no attention.
+    """
+
+    def relative(width: int, height: int) -> NDArray[np.float32]:
+        return attention_at(found, width, height)
+
+    return heatmap(image, relative, max_side_px=max_side_px)
+
+
+def attention_at(found: Classification, width: int, height: int) -> NDArray[np.float32]:
+    """Give how much each place counted, (height, width) float32; 1 is where it counted most.
+
+    Raises:
+        UsageError: The query has no attention.
+    """
+    if found.weights is None:
+        raise UsageError(
+            f"{found.manifest.name} classifies the image embedding: no place counted more",
+            hint="only queries that pool by attention say where they looked",
+        )
+    mean = torch.from_numpy(found.weights).mean(0)
+    maps = upsample(mean / mean.max(), height, width)
+    return np.asarray(maps.clamp(0, 1).numpy())
+
+
+def bars(told: Grading) -> tuple[Bar, ...]:
+    """Give the bars of a grading."""
+    return tuple(
+        Bar(
+            label=one.target.label,
+            value=one.probability,
+            text=probability_text(one.probability),
+            said=one.said,
+            threshold=one.threshold,
+        )
+        for one in told.shares
+    )
 
 
 def probability_map(
@@ -154,8 +242,7 @@ def probability_map(
 ) -> Image.Image:
     """Lay a query's probability over the photograph, with the contour of its mask in white.
 
-    The photograph is dimmed and grey; `colour_bar` shows what the colours say. Of several targets
-    the most probable counts at each pixel.
+    Of several targets the most probable counts at each pixel.
 
     Args:
         image: The photograph.
@@ -165,33 +252,13 @@ def probability_map(
     Returns:
         A PIL image of mode RGB.
     """
-    grey = (
-        _photograph(image, max_side_px).convert("L").point([level * 0.72 for level in range(256)])
-    )
-    picture = grey.convert("RGB")
-    maps = segmentation.probability_at(picture.width, picture.height)
-    level = (maps.max(axis=0) * 255).round().astype(np.uint8)
-    layer, alpha = _colour_table()
-    picture.paste(Image.fromarray(layer[level]), (0, 0), Image.fromarray(alpha[level]))
+
+    def highest(width: int, height: int) -> NDArray[np.float32]:
+        return np.asarray(segmentation.probability_at(width, height).max(axis=0))
+
+    picture = heatmap(image, highest, max_side_px=max_side_px)
     _draw_mask(picture, segmentation, "#FFFFFF", tint=0)
     return picture
-
-
-def colour_bar(width: int, height: int) -> Image.Image:
-    """Show the colours of `probability_map` over mid-grey, from 0 at the left to 1 at the right.
-
-    Args:
-        width: In pixels.
-        height: In pixels.
-
-    Returns:
-        A PIL image of mode RGB.
-    """
-    level = np.broadcast_to(np.linspace(0, 255, width).round().astype(np.uint8), (height, width))
-    layer, alpha = _colour_table()
-    bar = Image.new("RGB", (width, height), (_GROUND, _GROUND, _GROUND))
-    bar.paste(Image.fromarray(layer[level]), (0, 0), Image.fromarray(alpha[level]))
-    return bar
 
 
 def area_text(segmentation: Segmentation) -> str:
@@ -207,15 +274,6 @@ def _share_text(share: float) -> str:
     if not share:
         return "nothing marked"
     return f"{share:.2%}".replace("%", " %") if share >= 0.0001 else "under 0.01 %"
-
-
-def _photograph(image: Image.Image, max_side_px: int) -> Image.Image:
-    upright = decode(image)
-    scale = max_side_px / max(upright.size)
-    if scale >= 1:
-        return upright.copy()
-    size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
-    return upright.resize(size, Image.Resampling.LANCZOS)
 
 
 def _draw_mask(
@@ -266,76 +324,15 @@ def _paint(picture: Image.Image, colour: str, alpha: NDArray[np.floating[Any]]) 
     picture.paste(ImageColor.getrgb(colour), (0, 0, *picture.size), layer)
 
 
-def _colour_table() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(256, 3) colour and (256,) opacity by probability; the unlikely lets the picture through.
-
-    Source: viridis by van der Walt and Smith (CC0), read at eleven points.
-    """
-    probability = np.linspace(0, 1, 256)
-    stops = np.array([ImageColor.getrgb(stop) for stop in _VIRIDIS], dtype=np.float64)
-    places = np.linspace(0, 1, len(stops))
-    channels = [np.interp(probability, places, stops[:, channel]) for channel in range(3)]
-    opacity = 0.8 * probability**0.6
-    return np.stack(channels, axis=1).round().astype(np.uint8), (opacity * 255).astype(np.uint8)
+def _marked(name: str, found: Segmentation, colour: str) -> Row:
+    labels = ", ".join(target.label for target in found.manifest.targets)
+    return Row(name=name, label=labels, value=area_text(found), colour=colour)
 
 
-def _with_legend(
-    picture: Image.Image, rows: Sequence[tuple[str, str, str]], colours: Sequence[str]
-) -> Image.Image:
-    """Put a legend below a picture."""
-    panel = _legend(picture.width, rows, colours)
-    whole = Image.new("RGB", (picture.width, picture.height + panel.height))
-    whole.paste(picture, (0, 0))
-    whole.paste(panel, (0, picture.height))
-    return whole
-
-
-def _legend(
-    width: int, rows: Sequence[tuple[str, str, str]], colours: Sequence[str]
-) -> Image.Image:
-    """Give the panel with a row for each name, label and area, the label below the name."""
-    em = min(32, max(11, round(width / 46)))
-    row = round(em * 2.9)
-    panel = Image.new("RGB", (width, len(rows) * row + round(em * 1.2)), "#FFFFFF")
-    draw = ImageDraw.Draw(panel)
-    top = round(em * 0.9)
-    for texts, colour in zip(rows, cycle(colours), strict=False):
-        _legend_row(draw, top, em, colour, texts)
-        top += row
-        if top < panel.height - em:
-            rule = top - round(em * 0.45)
-            draw.line((em, rule, width - em, rule), fill=_RULE, width=max(1, em // 14))
-    return panel
-
-
-def _legend_row(
-    draw: ImageDraw.ImageDraw, top: int, em: int, colour: str, texts: tuple[str, str, str]
-) -> None:
-    large, small = ImageFont.load_default(size=em), ImageFont.load_default(size=em * 0.82)
-    name, labels, area = map(_plain, texts)
-    width = draw.im.size[0]
-    side, left = round(em * 1.5), round(em * 3.2)
-    box = (em, top + em // 4, em + side, top + em // 4 + side)
-    draw.rounded_rectangle(box, em // 4, fill=colour, outline=_CASING, width=max(1, em // 14))
-    room = width - left - em
-    area_px = round(large.getlength(area))
-    draw.text((width - em - area_px, top), area, fill=_INK, font=large)
-    draw.text((left, top), _fitted(name, large, room - area_px - em), fill=_INK, font=large)
-    below = (left, top + round(em * 1.2))
-    draw.text(below, _fitted(labels, small, room), fill=_SOFT_INK, font=small)
-
-
-def _plain(text: str) -> str:
-    """Bring text to the characters that Pillow's own font has: one line of ASCII."""
-    apart = unicodedata.normalize("NFKD", " ".join(text.split()))
-    bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in bare)
-
-
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
-    """Shorten text to the room there is, with three dots at its end."""
-    if font.getlength(text) <= room:
-        return text
-    while text and font.getlength(text + "...") > room:
-        text = text[:-1]
-    return text.rstrip() + "..." if text else ""
+def _told(name: str, told: Grading) -> Row:
+    one_said = sum(one.said for one in told.shares) == 1
+    number = f" {probability_text(told.shown.probability)}" if one_said else ""
+    label = ", ".join(
+        f"{one.target.label} {probability_text(one.probability)}" for one in told.shares
+    )
+    return Row(name=name, label=f"whole image: {label}", value=told.text + number, bars=bars(told))

@@ -50,12 +50,16 @@ class Picture:
     Attributes:
         subject: Digest of what it was drawn from, see `subject`.
         example: Whether the photograph is the example that ships with retq-hub.
-        area: Share of the photograph that is marked, of any target.
+        area: Share of the photograph that is marked, of any target; None: nothing is marked there.
+        target: Name of the most probable target of the whole photograph; None: of masks only.
+        probability: Its.
     """
 
     subject: str | None = None
     example: bool = False
     area: float | None = None
+    target: str | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,35 +69,60 @@ class _Comment:
     spec: Literal["retq-overlay/1"]
     subject: str
     example: bool
-    area: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    area: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    target: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    probability: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
     def picture(self) -> Picture:
-        return Picture(subject=self.subject, example=self.example, area=self.area)
+        return Picture(
+            subject=self.subject,
+            example=self.example,
+            area=self.area,
+            target=self.target,
+            probability=self.probability,
+        )
 
 
 def subject(manifest: QueryManifest) -> str:
-    """Give the digest of all that decides what a query marks: weights, basis, vectors, head."""
-    return json_digest(
-        {
-            "backbone": manifest.backbone.weights_digest,
-            "basis": to_json(manifest.basis),
-            "files": to_json(manifest.files),
-            "head": to_json(manifest.head),
-        }
-    )
+    """Give the digest of all that decides what a query says: weights, basis, vectors, head."""
+    members = {
+        "backbone": manifest.backbone.weights_digest,
+        "basis": to_json(manifest.basis),
+        "files": to_json(manifest.files),
+        "head": to_json(manifest.head),
+    }
+    if manifest.pooling is not None:
+        members["pooling"] = to_json(manifest.pooling)
+    return json_digest(members)
 
 
-def encode(image: "Image.Image", *, drawn_from: str, example: bool, area: float) -> bytes:
+def encode(
+    image: "Image.Image",
+    *,
+    drawn_from: str,
+    example: bool,
+    area: float | None = None,
+    told: tuple[str, float] | None = None,
+) -> bytes:
     """Give the JPEG of a picture, at most 80 kB unless it is all noise; always the same bytes.
 
     Args:
         image: Mode RGB.
         drawn_from: The digest that `subject` gives.
         example: Whether the photograph is the example that ships with retq-hub.
-        area: Share of the photograph that is marked.
+        area: Share of the photograph that is marked, where something may be.
+        told: Name and probability of the most probable target of the whole photograph.
     """
-    said = _Comment(spec="retq-overlay/1", subject=drawn_from, example=example, area=round(area, 6))
-    comment = msgspec.json.encode(said)
+    target, probability = told or (None, None)
+    said = _Comment(
+        spec="retq-overlay/1",
+        subject=drawn_from,
+        example=example,
+        area=None if area is None else round(area, 6),
+        target=target,
+        probability=None if probability is None else round(probability, 6),
+    )
+    comment = msgspec.json.encode(to_json(said))
     blob = b""
     for scale, quality in _TRIES:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 from PIL import Image
 
-from retq_hub import compatibility, composition, syncing
+from retq_hub import compatibility, composition, modality, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone, plan
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
@@ -20,6 +20,9 @@ from retq_hub.lock import PinnedQuery
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 from retq_hub.result import Result
+from retq_hub.slices import VolumeResult
+from retq_hub.volume import Volume
+from retq_hub.volumes import open_volume
 
 __all__ = ["Pipeline"]
 
@@ -158,6 +161,25 @@ class Pipeline:
         if isinstance(images, list | tuple):
             return [self._one(image) for image in images]
         return map(self._one, images)
+
+    def volume(self, source: str | Path | Volume) -> VolumeResult:
+        """Apply all queries to each slice of a volume, when its result is asked for.
+
+        Args:
+            source: A multi-frame TIFF, a DICOM file (needs the extra ``dicom``), a folder of
+                slices, or an open volume.
+
+        Raises:
+            UsageError: It is DICOM and pydicom is missing.
+            ImageError: It is no volume, or it cannot be read.
+        """
+        volume = source if isinstance(source, Volume) else open_volume(source)
+        manifests = {name: query.manifest for name, query in self.queries.items()}
+        fits = volume.modality != modality.OCT
+        notes = [] if fits else modality.notes(self.backbone.spec, manifests)
+        return VolumeResult(
+            volume, apply=self._one, names=tuple(manifests), notes=[*volume.notes, *notes]
+        )
 
     def _one(self, source: ImageLike) -> Result:
         image = decode(source)

@@ -14,6 +14,7 @@ from retq_hub.manifest import Interval
 from retq_hub.pixels import Pooled
 
 __all__ = [
+    "calibration_plot",
     "difference_strip",
     "dot_strip",
     "froc_plot",
@@ -78,22 +79,36 @@ def reliability_plot(pooled: Pooled) -> str:
     Args:
         pooled: Figures over all pixels.
     """
+    bins = [(one.probability, one.observed, one.n_pixels) for one in pooled.reliability]
+    said = (
+        "Observed share of positive pixels over their probability; expected calibration error "
+        f"{pooled.calibration_error:.4f}"
+    )
+    return calibration_plot(bins, said=said)
+
+
+def calibration_plot(bins: Sequence[tuple[float, float, int]], *, said: str) -> str:
+    """Draw how often predictions came true over their probability; larger dots, more of them.
+
+    Args:
+        bins: Probability, share that came true, and count of each.
+        said: What it shows, for those who do not see it.
+    """
     x = _Axis(label="Probability", ticks=_UNIT, share=_identity)
     y = _Axis(label="Observed share", ticks=_UNIT, share=_identity)
-    places = [(one.probability, one.observed) for one in pooled.reliability]
-    sizes = [1.5 + 0.75 * math.log10(one.n_pixels) for one in pooled.reliability]
+    places = [(probability, observed) for probability, observed, _ in bins]
+    most = max(n for _, _, n in bins)
     drawn = [
         _line(x, y, [(0, 0), (1, 1)], "guide"),
         _line(x, y, places, "curve"),
-        *(_dot(x, y, place, size) for place, size in zip(places, sizes, strict=True)),
+        *(_dot(x, y, (one, other), _size(n, most)) for one, other, n in bins),
     ]
-    return _plot(
-        x,
-        y,
-        drawn,
-        said="Observed share of positive pixels over their probability; expected calibration error "
-        f"{pooled.calibration_error:.4f}",
-    )
+    return _plot(x, y, drawn, said=said)
+
+
+def _size(n: int, most: int) -> float:
+    """Give a dot's radius: counts of pixels differ by powers of ten, those of images do not."""
+    return 2 + 4 * math.log1p(n) / math.log1p(most)
 
 
 def froc_plot(froc: Froc) -> str:

@@ -1,15 +1,16 @@
-"""Draws the picture of an artifact: a photograph with the outlines of what its query marks."""
+"""Draws the picture of an artifact: a photograph with what its query marks, or says of it."""
 
 from pathlib import Path
 
 from retq_hub.backbone import Backbone
 from retq_hub.embedded import EXAMPLE_IMAGE
-from retq_hub.errors import NotFoundError
+from retq_hub.grading import grading
 from retq_hub.images import decode
-from retq_hub.overlay import targets
+from retq_hub.overlay import graded, targets
 from retq_hub.picture import SIDE_PX, encode, subject
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
+from retq_hub.result import Classification
 
 __all__ = ["draw"]
 
@@ -34,13 +35,20 @@ def draw(folder: Path, backbone: Backbone, *, image: Path | None = None) -> byte
     name = query.manifest.name
     photograph = decode(image or EXAMPLE_IMAGE)
     pipeline = Pipeline(backbone=backbone, queries={name: query}, embed=False)
-    found = pipeline(photograph).segmentations.get(name)
-    if found is None:
-        raise NotFoundError("it marks no pixels that could be shown")
+    found = pipeline(photograph)[name]
+    drawn_from, example = subject(query.manifest), image is None
+    if isinstance(found, Classification):
+        highest = grading(found).highest
+        return encode(
+            graded(photograph, found, max_side_px=SIDE_PX),
+            drawn_from=drawn_from,
+            example=example,
+            told=(highest.target.name, highest.probability),
+        )
     size = min(SIDE_PX, *photograph.size)
     return encode(
         targets(photograph, found, max_side_px=SIDE_PX),
-        drawn_from=subject(query.manifest),
-        example=image is None,
+        drawn_from=drawn_from,
+        example=example,
         area=float(found.mask_at(size, size).any(axis=0).mean()),
     )

@@ -10,24 +10,26 @@ from retq_hub.dataset import Dataset, Sample, check_files, read_rows, some
 from retq_hub.errors import DatasetError
 from retq_hub.manifest import Concept, Licence, Target
 
-__all__ = ["PUBLISHED", "Reader"]
+__all__ = ["CC_BY", "IDRID_CITATION", "IDRID_SPLITS", "PUBLISHED", "Reader", "concept"]
 
 Reader = Callable[[Path, str, str], Dataset]
 """Reads a folder for a target and a split."""
 
 _SNOMED = "http://snomed.info/sct"
-_CC_BY = Licence(
+CC_BY = Licence(
     id="CC-BY-4.0",
     name="Creative Commons Attribution 4.0 International",
     url="https://creativecommons.org/licenses/by/4.0/",
     commercial_use=True,
 )
+"""The licence of both data sets."""
 
-
-_IDRID_CITATION = (
+IDRID_CITATION = (
     "Porwal, Pachade, Kokare et al., Indian Diabetic Retinopathy Image Dataset (IDRiD), "
     "Data 3(3):25, 2018, doi:10.3390/data3030025"
 )
+"""How IDRiD wants to be cited."""
+
 _IDRID_FOLDERS = {
     "ma": ("1. Microaneurysms", "MA"),
     "he": ("2. Haemorrhages", "HE"),
@@ -38,27 +40,29 @@ _IDRID_FOLDERS = {
 _IDRID_OPTIONAL = ("he", "se")
 """A missing file of these says that the image shows none; the others are complete."""
 
-_IDRID_SPLITS = {"train": "a. Training Set", "test": "b. Testing Set"}
+IDRID_SPLITS = {"train": "a. Training Set", "test": "b. Testing Set"}
+"""Folder of each split, in all of IDRiD's parts."""
 
 
-def _concept(code: str, display: str) -> Concept:
+def concept(code: str, display: str) -> Concept:
+    """Give a SNOMED CT concept."""
     return Concept(system=_SNOMED, code=code, display=display)
 
 
 _IDRID_TARGETS = {
-    "disc": Target(name="disc", label="optic disc", code=_concept("81016008", "Optic disc")),
+    "disc": Target(name="disc", label="optic disc", code=concept("81016008", "Optic disc")),
     "lesions": Target(
         name="lesions",
         label="lesions of diabetic retinopathy",
-        code=_concept("4855003", "Retinopathy due to diabetes mellitus"),
+        code=concept("4855003", "Retinopathy due to diabetes mellitus"),
     ),
     "ma": Target(
         name="ma",
         label="microaneurysms",
-        code=_concept("25412000", "Microaneurysm of retinal artery due to diabetes mellitus"),
+        code=concept("25412000", "Microaneurysm of retinal artery due to diabetes mellitus"),
     ),
-    "he": Target(name="he", label="haemorrhages", code=_concept("28998008", "Retinal hemorrhage")),
-    "ex": Target(name="ex", label="hard exudates", code=_concept("39832008", "Retinal exudates")),
+    "he": Target(name="he", label="haemorrhages", code=concept("28998008", "Retinal hemorrhage")),
+    "ex": Target(name="ex", label="hard exudates", code=concept("39832008", "Retinal exudates")),
     "se": Target(name="se", label="soft exudates"),
 }
 
@@ -75,7 +79,7 @@ def _idrid(folder: Path, target: str, split: str) -> Dataset:
     kinds = ["ma", "he", "ex", "se"] if target == "lesions" else [target]
     samples: list[Sample] = []
     absent: list[str] = []
-    for part, name in _IDRID_SPLITS.items():
+    for part, name in IDRID_SPLITS.items():
         if split not in ("all", part):
             continue
         for kind in kinds:
@@ -100,19 +104,19 @@ def _idrid(folder: Path, target: str, split: str) -> Dataset:
     return Dataset(
         id=f"idrid-{target}",
         title="IDRiD, part A (segmentation)",
-        licence=_CC_BY,
+        licence=CC_BY,
         target=_IDRID_TARGETS[target],
         split=split,
         samples=tuple(samples),
         doi="10.21227/H25W98",
-        citation=_IDRID_CITATION,
+        citation=IDRID_CITATION,
     )
 
 
 _RIDGE = Target(
     name="ridge",
     label="ridge of retinopathy of prematurity",
-    code=_concept("415297005", "Retinopathy of prematurity"),
+    code=concept("415297005", "Retinopathy of prematurity"),
 )
 _HVDROPDB_CITATION = (
     "Agrawal, Walambe, Kotecha et al., HVDROPDB datasets for research in retinopathy of "
@@ -131,7 +135,7 @@ def _hvdropdb(folder: Path, target: str, split: str) -> Dataset:
     return Dataset(
         id="hvdropdb-ridge",
         title="HVDROPDB, ridge",
-        licence=_CC_BY,
+        licence=CC_BY,
         target=_RIDGE,
         split=split,
         samples=samples,
@@ -152,7 +156,7 @@ def _ridge_index(index: Path, split: str) -> tuple[Sample, ...]:
         for row in read_rows(index, ("id", "camera", "split", "image", "mask"))
         if split in ("all", row["split"])
     )
-    check_files(samples, index)
+    check_files((one.files for one in samples), index)
     return samples
 
 
@@ -177,7 +181,7 @@ def _ridge_layout(folder: Path, split: str) -> tuple[Sample, ...]:
             if split in ("all", part):
                 name = f"{camera}_Ridge_{_number(image):02d}"
                 samples.append(Sample(id=name, image=image, masks=(mask,), group=camera))
-    check_files(samples, folder)
+    check_files((one.files for one in samples), folder)
     return tuple(samples)
 
 

@@ -34,8 +34,10 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
         repo: Hub repository that holds the artifact, where ``path`` is None.
         commit: Its commit there, 40 digits.
         preprocessing_digest: Of the backbone it was made for; None in an older index.
+        kind: As in the manifest; None: it marks pixels and does nothing else.
         dice: Mean Dice at the stored threshold of the first evaluation, if any.
         auroc: Mean AUROC of the first evaluation, if any.
+        kappa: Quadratic kappa of the first image-level evaluation, if any.
         yanked: Why it was withdrawn, True if nobody said why; False if it was not.
         superseded_by: ``name`` or ``name@version`` of what to use instead.
         near: Other queries of the index with nearly the same vector.
@@ -55,8 +57,10 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     repo: str | None = None
     commit: str | None = None
     preprocessing_digest: str | None = None
+    kind: str | None = None
     dice: float | None = None
     auroc: float | None = None
+    kappa: float | None = None
     yanked: bool | str = False
     superseded_by: str | None = None
     near: tuple[Near, ...] | None = None
@@ -69,7 +73,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def text(self) -> str:
         """Give all that words are looked for in, in lower case."""
-        parts = (self.name, self.summary, self.backbone, self.licence)
+        parts = (self.name, self.summary, self.backbone, self.licence, self.kind or "")
         return "\n".join((*parts, *self.targets, *self.datasets)).lower()
 
 

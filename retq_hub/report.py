@@ -6,7 +6,7 @@ and tells the browser so. The same inputs give the same bytes.
 
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
@@ -16,30 +16,23 @@ from pathlib import Path
 from PIL import Image
 
 import retq_hub
-from retq_hub.card import combination
+from retq_hub.dossier import figures, identity, made_from
+from retq_hub.grades import attention_figure, bars_table, overview_row, overview_table, sentence
+from retq_hub.grading import Grading, grading, probability_text
+from retq_hub.heatmap import colour_bar
 from retq_hub.images import decode
-from retq_hub.manifest import DataUse, Interval, Measured, QueryManifest
-from retq_hub.markup import (
-    data_uri,
-    digest_code,
-    doi_link,
-    facts,
-    figure,
-    licence_text,
-    range_strip,
-    swatch,
-    target_text,
-)
-from retq_hub.overlay import PALETTE, area_text, colour_bar, marks, probability_map
+from retq_hub.manifest import QueryManifest
+from retq_hub.markup import data_uri, facts, figure, licence_text, swatch
+from retq_hub.overlay import PALETTE, area_text, marks, probability_map, targets
 from retq_hub.page import write_page
-from retq_hub.result import Segmentation
+from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["write_report"]
 
 _PICTURE_PX = 1200
 _MAP_PX = 900
-_METRICS = {"auroc": "AUROC", "dice": "Dice"}
+_PLAIN = "The photograph as it was given."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +41,20 @@ class _Entry:
 
     anchor: str
     name: str
-    colour: str
-    found: Segmentation
+    found: Reading
+    told: Grading | None
 
     @property
     def manifest(self) -> QueryManifest:
         return self.found.manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Marked(_Entry):
+    """A query that marks pixels; texts speak of the whole photograph too."""
+
+    found: Segmentation
+    colour: str
 
     @property
     def labels(self) -> str:
@@ -68,13 +69,21 @@ class _Entry:
         return area_text(self.found) == "nothing marked"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Graded(_Entry):
+    """A query that speaks of the whole photograph alone."""
+
+    found: Classification
+    told: Grading
+
+
 def write_report(
     path: Path,
     *,
     title: str,
     image: Image.Image,
     image_name: str,
-    result: Mapping[str, Segmentation],
+    result: Mapping[str, Reading],
     backbone: BackboneSpec,
 ) -> None:
     """Write a page on what queries say of one photograph, whole or not at all.
@@ -84,43 +93,67 @@ def write_report(
         title: The page's heading.
         image: The photograph that the queries were applied to.
         image_name: What to call it, for example its file's name.
-        result: The segmentations by the queries' names.
+        result: What they say, by the queries' names.
         backbone: The backbone that they were computed with.
 
     Raises:
         StorageError: The place cannot be written.
     """
-    entries = [
-        _Entry(anchor=f"query-{number}", name=name, colour=colour, found=found)
-        for number, ((name, found), colour) in enumerate(
-            zip(result.items(), cycle(PALETTE), strict=False), start=1
-        )
-    ]
+    entries = list(_entries(result))
     picture = decode(image)
     sections = [
         _overview(entries, picture, image_name),
-        *(_query(entry, picture, backbone) for entry in entries),
+        *(_section(entry, picture, backbone) for entry in entries),
         _making(entries, image_name, backbone),
     ]
     subtitle = f"{image_name}, {picture.width} \u00d7 {picture.height} pixels"
     write_page(path, title=title, subtitle=subtitle, sections=sections)
 
 
+def _entries(result: Mapping[str, Reading]) -> Iterator[_Entry]:
+    """Number the queries; those that mark something have colours."""
+    colours = cycle(PALETTE)
+    for number, (name, found) in enumerate(result.items(), start=1):
+        anchor, told = f"query-{number}", grading(found)
+        if isinstance(found, Segmentation):
+            yield _Marked(anchor=anchor, name=name, found=found, told=told, colour=next(colours))
+        elif told is not None:
+            yield _Graded(anchor=anchor, name=name, found=found, told=told)
+
+
 def _overview(entries: list[_Entry], image: Image.Image, image_name: str) -> str:
+    marked = [one for one in entries if isinstance(one, _Marked)]
+    plain = marks(image, {}, max_side_px=_PICTURE_PX)
+    pictures = [figure(plain, alt=f"The photograph {image_name}", caption=_PLAIN)]
+    tables = []
+    if marked:
+        pictures.append(_marks_figure(marked, image))
+        tables.append(_marks_table(marked))
+    if told := [one for one in entries if one.told is not None]:
+        rows = (overview_row(one.name, one.anchor, one.told) for one in told if one.told)
+        tables.append(overview_table("".join(rows)))
+    columns = "\n".join(pictures)
+    return f"""<section aria-labelledby="overview">
+<h2 id="overview">What was {"marked" if marked else "said"}</h2>
+<div class="columns">
+{columns}
+</div>
+{"".join(tables)}
+</section>"""
+
+
+def _marks_figure(entries: list[_Marked], image: Image.Image) -> str:
     drawn = marks(image, {one.name: one.found for one in entries}, max_side_px=_PICTURE_PX)
     said = "; ".join(f"{one.name}: {area_text(one.found)}" for one in entries)
-    plain = marks(image, {}, max_side_px=_PICTURE_PX)
     alt = f"The photograph with the marked places outlined. {said}"
     caption = "The same, with what each query marks outlined in its colour."
     if all(one.is_empty for one in entries):
         caption = "The same: no query marks anything."
-    return f"""<section aria-labelledby="overview">
-<h2 id="overview">What was marked</h2>
-<div class="columns">
-{figure(plain, alt=f"The photograph {image_name}", caption="The photograph as it was given.")}
-{figure(drawn, alt=alt, caption=caption)}
-</div>
-<table class="overview">
+    return figure(drawn, alt=alt, caption=caption)
+
+
+def _marks_table(entries: list[_Marked]) -> str:
+    return f"""<table class="overview">
 <thead><tr><th scope="col">Query</th><th scope="col" class="number">Marked area</th>
 <th scope="col" class="number">Highest probability</th>
 <th scope="col" class="number">Threshold</th></tr></thead>
@@ -128,42 +161,43 @@ def _overview(entries: list[_Entry], image: Image.Image, image_name: str) -> str
 {"".join(map(_overview_row, entries))}</tbody>
 </table>
 <p class="small">The area is a share of the whole picture, black surround included. A place is
-marked where the probability is above the query's threshold.</p>
-</section>"""
+marked where the probability is above the query's threshold.</p>"""
 
 
-def _overview_row(entry: _Entry) -> str:
+def _overview_row(entry: _Marked) -> str:
     return f"""<tr><th scope="row"><div class="key">{swatch(entry.colour)}<div>
 <a href="#{entry.anchor}">{escape(entry.name)}</a>
 <small>{escape(entry.labels)}</small></div></div></th>
 <td class="number">{escape(area_text(entry.found))}</td>
-<td class="number">{_probability(entry.found.max_probability)}</td>
+<td class="number">{probability_text(entry.found.max_probability)}</td>
 <td class="number">{entry.thresholds}</td></tr>
 """
 
 
-def _query(entry: _Entry, image: Image.Image, backbone: BackboneSpec) -> str:
+def _section(entry: _Entry, image: Image.Image, backbone: BackboneSpec) -> str:
     manifest = entry.manifest
+    key = swatch(entry.colour) if isinstance(entry, _Marked) else ""
+    shown, found = _seen(entry, image)
     return f"""<section class="query" aria-labelledby="{entry.anchor}">
-<h2 id="{entry.anchor}">{swatch(entry.colour)}{escape(entry.name)}</h2>
+<h2 id="{entry.anchor}">{key}{escape(entry.name)}</h2>
 <p class="lead">{escape(manifest.summary)}</p>
 <div class="columns">
-{_map_figure(entry, image)}
+{shown}
 <div>
 <h3>On this photograph</h3>
-{_findings(entry)}
+{found}
 <h3>What it is</h3>
-{_identity(entry, backbone)}
+{identity(manifest, backbone)}
 </div>
 </div>
 <div class="columns">
 <div>
 <h3>Made from</h3>
-{"".join(map(_data, manifest.data))}
+{made_from(manifest)}
 </div>
 <div>
 <h3>How well it did</h3>
-{_figures(manifest)}
+{figures(manifest)}
 <h3>Limits</h3>
 <p>{escape(manifest.limits)}</p>
 </div>
@@ -171,7 +205,34 @@ def _query(entry: _Entry, image: Image.Image, backbone: BackboneSpec) -> str:
 </section>"""
 
 
-def _map_figure(entry: _Entry, image: Image.Image) -> str:
+def _seen(entry: _Entry, image: Image.Image) -> tuple[str, str]:
+    """Give what stands at the left, a picture if there is one, and what was found."""
+    told = f"{_told(entry.told)}\n{bars_table(entry.told)}" if entry.told else ""
+    if isinstance(entry, _Marked) and isinstance(entry.found, ZeroShot):
+        return _texts_figure(entry.found, image), f"{told}\n{facts(_threshold(entry))}"
+    if isinstance(entry, _Marked):
+        return _map_figure(entry, image), _findings(entry)
+    if isinstance(entry.found, Classification) and entry.found.weights is not None:
+        return attention_figure(image, entry.found, max_side_px=_MAP_PX), told
+    assert entry.told is not None, "what marks nothing speaks of the whole photograph"
+    return f"<div>\n{bars_table(entry.told)}\n</div>", _told(entry.told)
+
+
+def _told(told: Grading) -> str:
+    return f'<p class="finding">{escape(sentence(told))}</p>'
+
+
+def _texts_figure(found: ZeroShot, image: Image.Image) -> str:
+    """Show where each text was found: they compete, so that one map would not tell them apart."""
+    labels = ", ".join(target.label for target in found.manifest.targets)
+    return figure(
+        targets(image, found, max_side_px=_MAP_PX),
+        alt=f"The photograph with the places outlined that are nearest to each text: {labels}",
+        caption="Where each text is the most likely one and above its threshold.",
+    )
+
+
+def _map_figure(entry: _Marked, image: Image.Image) -> str:
     said = "the white line encloses what is above the threshold"
     said = "nowhere is it above the threshold" if entry.is_empty else said
     return figure(
@@ -193,85 +254,18 @@ alt="Colour scale from probability 0 at the left to 1; threshold {shown}">{ticks
 <span>1</span></p></div>"""
 
 
-def _findings(entry: _Entry) -> str:
+def _findings(entry: _Marked) -> str:
     area, labels = area_text(entry.found), escape(entry.labels)
-    sentence = (
-        f"Nothing is marked as {labels}. That does not rule it out."
-        if entry.is_empty
-        else f"{area.capitalize()} of the picture is marked as {labels}."
-    )
-    rows = [
-        ("Highest probability", _probability(entry.found.max_probability)),
-        ("Threshold", entry.thresholds),
-        ("Threshold chosen by", escape(entry.manifest.head.threshold_choice)),
-    ]
-    return f'<p class="finding">{sentence}</p>\n{facts(rows)}'
+    said = f"{area.capitalize()} of the picture is marked as {labels}."
+    if entry.is_empty:
+        said = f"Nothing is marked as {labels}. That does not rule it out."
+    highest = ("Highest probability", probability_text(entry.found.max_probability))
+    return f'<p class="finding">{said}</p>\n{facts([highest, *_threshold(entry)])}'
 
 
-def _identity(entry: _Entry, backbone: BackboneSpec) -> str:
-    manifest = entry.manifest
-    licences = (manifest.licence, backbone.licence, *(data.licence for data in manifest.data))
-    weights = (
-        f"{escape(manifest.backbone.id)}, weights {digest_code(manifest.backbone.weights_digest)}"
-    )
-    if manifest.backbone.weights_digest != backbone.weights_digest:
-        weights += "; <strong>other weights than those used here</strong>"
-    return facts(
-        [
-            ("Marks", "<br>".join(map(target_text, manifest.targets))),
-            ("Intended use", escape(manifest.intended_use)),
-            ("Authors", escape(", ".join(manifest.authors))),
-            ("Version", f"{escape(manifest.version)}, digest {digest_code(manifest.digest)}"),
-            ("Made for backbone", weights),
-            ("Licence", licence_text(manifest.licence)),
-            ("All licences together", escape(combination(licences))),
-        ]
-    )
-
-
-def _data(data: DataUse) -> str:
-    drawn = ", ".join(map(str, data.n_positive))
-    return facts(
-        [
-            ("Data set", escape(data.title)),
-            ("DOI", doi_link(data.doi)),
-            ("Split", escape(data.split)),
-            ("Photographs", f"{data.n_images}; the target is drawn in {drawn}"),
-            ("Licence", licence_text(data.licence)),
-            ("Citation", escape(data.citation or "")),
-        ]
-    )
-
-
-def _figures(manifest: QueryManifest) -> str:
-    if not manifest.metrics:
-        return "<p>Not measured: how often this version is right is not known.</p>"
-    used = {data.split_digest for data in manifest.data}
-    return "\n".join(_measured(one, seen=one.split_digest in used) for one in manifest.metrics)
-
-
-def _measured(measured: Measured, *, seen: bool) -> str:
-    warning = " <strong>It was made from these very photographs.</strong>" if seen else ""
-    shown = [(label, measured.values.get(name)) for name, label in _METRICS.items()]
-    rows = "".join(_metric_row(label, value) for label, value in shown if value is not None)
-    return f"""<p>{escape(measured.dataset)}, split {escape(measured.split)},
-{measured.n_images} photographs; Dice at threshold {measured.threshold:g}.{warning}</p>
-<table class="figures">
-<thead><tr><th scope="col">Per photograph</th><th scope="col" class="number">Mean</th>
-<th scope="col" class="number">95&nbsp;%&nbsp;interval</th><th scope="col" class="number">Min</th>
-<th scope="col" class="number">Max</th><th class="range" aria-hidden="true">
-<span>0</span><span>1</span></th></tr></thead>
-<tbody>
-{rows}</tbody>
-</table>"""
-
-
-def _metric_row(label: str, value: Interval) -> str:
-    low, high = value.ci95
-    return f"""<tr><th scope="row">{label}</th><td class="number">{value.mean:.4f}</td>
-<td class="number">{low:.4f}&ndash;{high:.4f}</td><td class="number">{value.min:.4f}</td>
-<td class="number">{value.max:.4f}</td><td class="range">{range_strip(value)}</td></tr>
-"""
+def _threshold(entry: _Marked) -> list[tuple[str, str]]:
+    chosen = escape(entry.manifest.head.threshold_choice)
+    return [("Threshold", entry.thresholds), ("Threshold chosen by", chosen)]
 
 
 def _making(entries: list[_Entry], image_name: str, backbone: BackboneSpec) -> str:
@@ -301,9 +295,3 @@ result = pipe({image_name!r})"""
 <pre><code>{escape(code)}</code></pre>
 <p class="small">A query that lies in a folder goes by the folder's path instead.</p>
 </section>"""
-
-
-def _probability(value: float) -> str:
-    if 0 < value < 0.001:
-        return "under 0.001"
-    return "over 0.999" if 0.999 < value < 1 else f"{value:.3f}"

@@ -11,6 +11,7 @@ from retq_hub.embedded import SCHEMAS
 from retq_hub.errors import Finding, ManifestError, NotFoundError
 
 __all__ = [
+    "ASSESSMENT",
     "BACKBONE",
     "EVALUATION",
     "INDEX",
@@ -30,6 +31,7 @@ INDEX = "index-1"
 NOTICES = "notices-1"
 RECORD = "record-1"
 EVALUATION = "evaluation-1"
+ASSESSMENT = "assessment-1"
 LOCK = "lock-1"
 
 _MAX_JSON_BYTES = 64 * 2**20

@@ -1,58 +1,27 @@
-"""Segment many images into a folder of files; a second run carries on where the first stopped.
+"""Segment and grade many images into a folder; a second run carries on where the first stopped.
 
-For each image and query a mask at the image's own size, on request the probability, for each image
-an overlay, and for all of them ``summary.csv`` and ``summary.jsonl``. A line of the latter is
-written once an image's files are there: it is what a second run goes by.
+For each image the files of `retq_hub.outputs`, and for all of them ``summary.csv`` and
+``summary.jsonl``. A line of the latter is written once an image's files are there: it is what a
+second run goes by.
 """
 
-import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
-from PIL import Image
-
+from retq_hub import volumes
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
-from retq_hub.images import SUFFIXES, decode, image_files
-from retq_hub.overlay import overlay
+from retq_hub.images import SUFFIXES, image_files
+from retq_hub.outputs import Job, Options, wanted, write_image
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
-from retq_hub.result import AREA_PX, Segmentation
-from retq_hub.storage import whole_file, write_text
+from retq_hub.storage import write_text
 from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
 
 __all__ = ["Job", "Options", "Outcome", "find_images", "segment"]
-
-_COMPONENT_PX = 1024
-"""Longer side at which the largest component is looked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """An image to segment, and the name its files begin with, relative to the output folder."""
-
-    image: Path
-    stem: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to write.
-
-    Attributes:
-        probability: ``npy``: float32 of the image's size; ``png``: 16 bits, 65535 is certain.
-        overlays: Whether to draw each image with its masks.
-        force: Do again what is done.
-    """
-
-    probability: Literal["npy", "png"] | None = None
-    overlays: bool = True
-    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +41,12 @@ class Outcome:
     failed: dict[str, ImageError]
 
 
-def find_images(arguments: Iterable[str]) -> list[Job]:
-    """Expand files, folders and patterns to images.
+def find_images(arguments: Iterable[str], *, volume: bool = False) -> list[Job]:
+    """Expand files, folders and patterns to images and volumes.
+
+    Args:
+        arguments: What the user named.
+        volume: Take each folder for a volume, not for a folder of images.
 
     Raises:
         NotFoundError: There is no such file, or a folder or pattern has no images.
@@ -81,8 +54,10 @@ def find_images(arguments: Iterable[str]) -> list[Job]:
     found: dict[Path, Path] = {}
     for argument in arguments:
         path = Path(argument).expanduser()
-        if path.is_dir():
-            inside = image_files(path)
+        if path.is_dir() and volume:
+            found[path] = Path(path.resolve().name)
+        elif path.is_dir():
+            inside = image_files(path, (*SUFFIXES, *volumes.SUFFIXES))
             if not inside:
                 raise NotFoundError(
                     f"{path} has no images", hint=f"they end in {', '.join(SUFFIXES)}"
@@ -130,7 +105,7 @@ def segment(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Segment images into a folder.
+    """Segment and grade images into a folder.
 
     Args:
         pipeline: The queries.
@@ -164,7 +139,7 @@ def segment(
     failed: dict[str, ImageError] = {}
     for job in progress.steps(todo, what="segmenting", total=len(todo)):
         try:
-            found = list(_one(pipeline, job, output, options))
+            found = list(write_image(pipeline, job, output, options))
         except ImageError as error:
             failed[str(job.image)] = error
             continue
@@ -184,7 +159,11 @@ def segment(
 
 def _check_owners(jobs: Sequence[Job], rows: Mapping[Key, Row], output: Path) -> None:
     """Refuse to write over the masks of another image."""
-    owners = {row.mask.rpartition(f"_{row.query}")[0]: row.image for row in rows.values()}
+    owners = {
+        file.rpartition(f"_{row.query}")[0]: row.image
+        for row in rows.values()
+        for file in row.files
+    }
     for job in jobs:
         owner = owners.get(job.stem, str(job.image))
         if Path(owner).resolve() != job.image.resolve():
@@ -192,109 +171,6 @@ def _check_owners(jobs: Sequence[Job], rows: Mapping[Key, Row], output: Path) ->
                 f"{output} has results of another {job.stem}: {owner}, not {job.image}",
                 hint="name another output folder",
             )
-
-
-def _one(pipeline: Pipeline, job: Job, output: Path, options: Options) -> Iterator[Row]:
-    """Segment one image and write its files."""
-    image = decode(job.image)
-    digest = file_digest(job.image)
-    result = pipeline(image).segmentations
-    for name, found in result.items():
-        masks = found.mask_at(*found.size)
-        for number, target in enumerate(found.manifest.targets):
-            marks = _file(job, name, target.name, len(masks))
-            _save_png(masks[number].astype(np.uint8) * 255, output / f"{marks}_mask.png")
-            if options.probability:
-                _save_probability(found, number, output / f"{marks}_probability", options)
-            mask = f"{marks}_mask.png"
-            yield _row(job, name, found, number, mask, pipeline.backbone.weights_digest, digest)
-    if options.overlays:
-        _save(overlay(image, result), output / f"{job.stem}_overlay.jpg")
-
-
-def _file(job: Job, query: str, target: str, count: int) -> str:
-    return f"{job.stem}_{query}" if count == 1 else f"{job.stem}_{query}_{target}"
-
-
-def _row(
-    job: Job,
-    name: str,
-    found: Segmentation,
-    number: int,
-    mask: str,
-    weights_digest: str,
-    image_sha256: str,
-) -> Row:
-    manifest = found.manifest
-    x, y = _centroid(found, number) or (None, None)
-    highest = float(found.probability_at(AREA_PX, AREA_PX)[number].max())
-    area = float(found.mask_at(AREA_PX, AREA_PX)[number].mean())
-    return Row(
-        image=str(job.image),
-        query=name,
-        target=manifest.targets[number].name,
-        version=manifest.version,
-        digest=manifest.digest,
-        weights_digest=weights_digest,
-        image_sha256=image_sha256,
-        width=found.size[0],
-        height=found.size[1],
-        area=round(area, 6),
-        centroid_x=x,
-        centroid_y=y,
-        max_probability=round(highest, 6),
-        threshold=manifest.head.thresholds[number],
-        mask=mask,
-    )
-
-
-def _centroid(found: Segmentation, number: int) -> tuple[float, float] | None:
-    """Give the centroid of the largest 8-connected component, in pixels of the image."""
-    from scipy import ndimage
-
-    width, height = found.size
-    scale = min(1.0, _COMPONENT_PX / max(width, height))
-    small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    mask = found.mask_at(*small)[number]
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    if count == 0:
-        return None
-    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    y, x = ndimage.center_of_mass(labels == largest)
-    return (
-        round((x + 0.5) * width / small[0] - 0.5, 1),
-        round((y + 0.5) * height / small[1] - 0.5, 1),
-    )
-
-
-def _save_probability(found: Segmentation, number: int, stem: Path, options: Options) -> None:
-    probability = found.probability_at(*found.size)[number]
-    if options.probability == "png":
-        deep = np.rint(probability * 65535).astype(np.uint16)
-        _save_png(deep, stem.with_name(stem.name + ".png"))
-        return
-    with (
-        whole_file(stem.with_name(stem.name + ".npy")) as temporary,
-        temporary.open("wb") as stream,
-    ):
-        np.save(stream, probability)
-
-
-def _save_png(pixels: "np.ndarray[Any, Any]", path: Path) -> None:
-    _save(Image.fromarray(pixels), path)
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    with whole_file(path) as temporary:
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG" if path.suffix == ".png" else "JPEG", **_SAVING[path.suffix])
-        temporary.write_bytes(buffer.getbuffer())
-
-
-_SAVING: dict[str, dict[str, Any]] = {
-    ".png": {"compress_level": 3},
-    ".jpg": {"quality": 92, "subsampling": 0},
-}
 
 
 def _is_done(
@@ -309,7 +185,7 @@ def _is_done(
         digest = file_digest(job.image)
     except OSError:
         return False
-    wanted = [f"{job.stem}_overlay.jpg"] if options.overlays else []
+    found: list[Row] = []
     for name, query in pipeline.queries.items():
         for target in query.manifest.targets:
             row = rows.get((str(job.image), name, target.name))
@@ -319,8 +195,5 @@ def _is_done(
                 return False
             if row.image_sha256 != digest:
                 return False
-            wanted.append(row.mask)
-            if options.probability:
-                stem = row.mask.removesuffix("_mask.png")
-                wanted.append(f"{stem}_probability.{options.probability}")
-    return all((output / file).is_file() for file in wanted)
+            found.append(row)
+    return all((output / file).is_file() for file in wanted(job, found, options))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from retq_hub import names
 from retq_hub.errors import Finding
+from retq_hub.kinds import KINDS
 from retq_hub.record import Record
 from retq_hub.text import printable
 
@@ -32,6 +33,8 @@ def is_sound(record: Record) -> bool:
         and _is_text(record)
         and record.floats >= 1
         and all(value is None or 0 <= value <= 1 for value in (record.dice, record.auroc))
+        and (record.kappa is None or -1 <= record.kappa <= 1)
+        and (record.kind is None or record.kind in KINDS[1:])
         and all(-1 <= one.cosine <= 1 for one in record.near or ())
     )
 

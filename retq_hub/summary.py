@@ -6,8 +6,21 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
-__all__ = ["Key", "Row", "as_csv", "as_lines", "key_of", "read_journal"]
+__all__ = [
+    "Key",
+    "Line",
+    "Row",
+    "as_csv",
+    "as_lines",
+    "key_of",
+    "read_journal",
+    "read_lines",
+    "told",
+]
+
+R = TypeVar("R")
 
 Key = tuple[str, str, str]
 """Image, query and target: what makes a line of the summary."""
@@ -15,7 +28,10 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the summary: what one query says of one image.
+    """A line of the summary: what one query says of one target in one image.
+
+    What marks no pixels leaves what is said of them None; what says nothing of the whole image
+    leaves `probability`, `predicted` and `attention` None.
 
     Attributes:
         image: The image's path as it was given.
@@ -30,9 +46,13 @@ class Row:
         area: Share of the image that is marked.
         centroid_x: Of the largest component, in pixels; None where nothing is marked.
         centroid_y: Likewise.
-        max_probability: The highest probability.
-        threshold: The probability above which a pixel is marked.
+        max_probability: The highest probability of a pixel.
+        threshold: The probability above which a pixel is marked, or, where there is no mask, the
+            target is said to be there; None where the most probable one counts.
         mask: The mask's file, relative to the output folder.
+        probability: Of the target in the whole image.
+        predicted: Whether it is what the query says of the whole image, or among that.
+        attention: File of how much each place counted, relative to the output folder.
     """
 
     image: str
@@ -44,24 +64,60 @@ class Row:
     image_sha256: str
     width: int
     height: int
-    area: float
+    area: float | None
     centroid_x: float | None
     centroid_y: float | None
-    max_probability: float
-    threshold: float
-    mask: str
+    max_probability: float | None
+    threshold: float | None
+    mask: str | None
+    probability: float | None = None
+    predicted: bool | None = None
+    attention: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The row's own files, relative to the output folder."""
+        return tuple(one for one in (self.mask, self.attention) if one is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line for people: one that marks pixels, or all that a query says of a whole image.
+
+    Attributes:
+        image: The image's path as it was given.
+        query: The query's name.
+        target: What is marked, or said.
+        area: Share of the image that is marked; None: it is said of the whole image.
+        probability: The highest of a pixel, or the target's.
+    """
+
+    image: str
+    query: str
+    target: str
+    area: float | None
+    probability: float
 
 
 def read_journal(path: Path) -> dict[Key, Row]:
     """Read what earlier runs did; a line that was cut is left out."""
-    rows: dict[Key, Row] = {}
+    return {key_of(row): row for row in read_lines(path, Row)}
+
+
+def read_lines(path: Path, kind: type[R]) -> list[R]:
+    """Read the rows that `as_lines` gave; none if there is no file, and none that was cut.
+
+    Args:
+        path: The file.
+        kind: The data class of its rows.
+    """
+    rows: list[R] = []
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in lines:
         try:
-            row = Row(**json.loads(line))
+            rows.append(kind(**json.loads(line)))
         except (ValueError, TypeError):
             continue
-        rows[key_of(row)] = row
     return rows
 
 
@@ -70,15 +126,45 @@ def key_of(row: Row) -> Key:
     return row.image, row.query, row.target
 
 
-def as_csv(rows: Iterable[Row]) -> str:
-    """Give rows as CSV with a heading."""
+def told(rows: Iterable[Row]) -> list[Line]:
+    """Give what rows say in few lines: of those on a whole image, the predicted one alone."""
+    lines: list[Line] = []
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.image, row.query), []).append(row)
+    for group in groups.values():
+        lines += [
+            _line(row, row.target, row.area, row.max_probability) for row in group if row.mask
+        ]
+        whole = [row for row in group if row.probability is not None]
+        highest = sorted(whole, key=lambda row: row.probability or 0.0)[-1:]
+        said = [row for row in whole if row.predicted] or highest
+        lines += [
+            _line(row, row.target if row.predicted else "none of them", None, row.probability)
+            for row in said
+        ]
+    return lines
+
+
+def _line(row: Row, target: str, area: float | None, probability: float | None) -> Line:
+    return Line(
+        image=row.image,
+        query=row.query,
+        target=target,
+        area=area,
+        probability=probability or 0.0,
+    )
+
+
+def as_csv(rows: Iterable[Any], kind: type[Any] = Row) -> str:
+    """Give rows of a data class as CSV with a heading."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()
 
 
-def as_lines(rows: Iterable[Row]) -> str:
-    """Give rows as JSON lines."""
+def as_lines(rows: Iterable[Any]) -> str:
+    """Give rows of a data class as JSON lines."""
     return "".join(json.dumps(asdict(row)) + "\n" for row in rows)

@@ -8,13 +8,7 @@ from retq_hub.composition import Composition
 from retq_hub.errors import BackboneMismatch, Finding, NetworkError, NotFoundError, RetqError
 from retq_hub.progress import Progress
 
-__all__ = ["LOGIT_TOLERANCE", "MASK_TOLERANCE_PPM", "Verdict", "validate", "validate_pipeline"]
-
-LOGIT_TOLERANCE = 0.05
-"""Largest deviation of a replayed logit; another processor's float32 stays far below it."""
-
-MASK_TOLERANCE_PPM = 1000
-"""Largest share of pixels, in parts per million, in which a replayed mask may differ."""
+__all__ = ["Verdict", "validate", "validate_pipeline"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,36 +119,16 @@ def _backbone_notes(folder: Path) -> list[str]:
 
 
 def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], list[str]]:
-    import numpy as np
-    from PIL import Image
-
     from retq_hub.backbone import Backbone
-    from retq_hub.pipeline import Pipeline
-    from retq_hub.probe import probe_image
     from retq_hub.query import Query
-    from retq_hub.result import AREA_PX
+    from retq_hub.replay import replay
 
     query = Query.from_pretrained(folder)
-    manifest, golden = query.manifest, artifact.read(folder).golden
-    backbone = Backbone.from_pretrained(manifest.backbone.id, progress=progress)
+    ref = query.manifest.backbone
+    backbone = Backbone.from_pretrained(ref.id, progress=progress)
     try:
-        note = backbone.check(manifest.backbone)
+        note = backbone.check(ref)
     except RetqError as error:
         return [Finding(where="backbone", what=error.found)], []
-    assert golden.logits is not None, "a map has golden logits"
-    image = Image.fromarray(probe_image(max(one.side_px for one in manifest.basis.passes)))
-    pipeline = Pipeline(backbone=backbone, queries={manifest.name: query}, embed=False)
-    replayed = pipeline(image).segmentations[manifest.name]
-    recorded = replace(replayed, logits=golden.logits)
-    worst = float(np.abs(replayed.logits - golden.logits).max())
-    masks = [one.mask_at(AREA_PX, AREA_PX) for one in (replayed, recorded)]
-    ppm = float((masks[0] != masks[1]).mean()) * 1e6
-    found = []
-    if worst > LOGIT_TOLERANCE:
-        what = f"a logit deviates by {worst:.3g}, at most {LOGIT_TOLERANCE} is allowed"
-        found.append(Finding(where="replay", what=what))
-    if ppm > MASK_TOLERANCE_PPM:
-        what = f"{ppm:.0f} of a million mask pixels differ, at most {MASK_TOLERANCE_PPM} may"
-        found.append(Finding(where="replay", what=what))
-    notes = [f"largest deviation of a logit {worst:.2g}, {ppm:.0f} of a million mask pixels differ"]
-    return found, [*notes, note] if note else notes
+    found, said = replay(query, artifact.read(folder).golden, backbone)
+    return found, [said, note] if note else [said]

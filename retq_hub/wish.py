@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from retq_hub.kinds import SEGMENTATION
 from retq_hub.record import Record
 from retq_hub.spec import BackboneSpec
 
@@ -17,7 +18,9 @@ class Wish:
     """What somebody looks for; all of it must hold, in upper or lower case.
 
     Attributes:
-        words: Each is part of the name, summary, a target, a data set, the backbone or the licence.
+        words: Each is part of the name, summary, a target, a data set, the backbone, the licence or
+            the kind.
+        kind: One of `retq_hub.kinds.KINDS`.
         target: Part of what a target is called.
         backbone: The query was made for its weights.
         dataset: Part of what a data set is called.
@@ -31,11 +34,13 @@ class Wish:
     dataset: str | None = None
     licence: str | None = None
     min_dice: float | None = None
+    kind: str | None = None
 
     def matches(self, record: Record) -> bool:
         """Whether a record is what is looked for."""
         return (
             (self.min_dice is None or (record.dice is not None and record.dice >= self.min_dice))
+            and (self.kind is None or self.kind == (record.kind or SEGMENTATION))
             and (self.backbone is None or _is_made_for(record, self.backbone))
             and (self.licence is None or self.licence.lower() == record.licence.lower())
             and _is_part(self.target, record.targets)
@@ -47,7 +52,8 @@ class Wish:
     def needles(self) -> list[bytes]:
         """Texts that every record contains that matches, in lower case, the longest first."""
         digest = self.backbone.weights_digest if self.backbone else None
-        needed = [*self.words, self.target, self.dataset, self.licence, digest]
+        kind = None if self.kind == SEGMENTATION else self.kind
+        needed = [*self.words, self.target, self.dataset, self.licence, digest, kind]
         plain = {part for one in needed if one for part in _PLAIN.findall(one.lower())}
         return [one.encode("ascii") for one in sorted(plain, key=lambda one: (-len(one), one))]
 

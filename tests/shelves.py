@@ -30,6 +30,7 @@ from retq_hub.gallery.shelf import (
     Wanted,
 )
 from retq_hub.picture import PICTURE
+from retq_hub.tasks import kind_of
 
 EPOCH = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -161,6 +162,7 @@ def values(item: Item, name: str) -> list[str]:
     if manifest is None:
         return []
     return {
+        "kind": [kind_of(manifest)],
         "target": [one.label for one in manifest.targets],
         "backbone": [manifest.backbone.id],
         "dataset": [one.title for one in manifest.data],

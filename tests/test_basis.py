@@ -1,4 +1,4 @@
-from retq_hub.basis import Basis, Pass, union
+from retq_hub.basis import Basis, Pass, span
 from retq_hub.channels import METHOD
 
 WHOLE = Pass(size_px=28, tiles=1, layers=(3, 1))
@@ -16,16 +16,16 @@ def test_a_union_has_each_layer_of_each_pass_once() -> None:
     other = Basis(
         passes=(TILES, Pass(size_px=28, tiles=1, layers=(1, 2))), norm=True, pixels=METHOD
     )
-    found = union([one, other])
+    found = span([one, other])
     assert found == Basis(
         passes=(Pass(size_px=28, tiles=1, layers=(3, 1, 2)), TILES), norm=True, pixels=METHOD
     )
     assert found is not None
     assert set(found.places) == set(one.places) | set(other.places)
-    assert union([one, one]) == one
+    assert span([one, one]) == one
 
 
-def test_other_views_or_another_norm_have_no_union() -> None:
+def test_other_views_or_another_norm_have_no_span() -> None:
     one = Basis(passes=(WHOLE,), norm=True)
-    assert union([one, Basis(passes=(WHOLE,), norm=False)]) is None
-    assert union([one, Basis(passes=(WHOLE,), norm=True, views=("plain", "mirrored"))]) is None
+    assert span([one, Basis(passes=(WHOLE,), norm=False)]) is None
+    assert span([one, Basis(passes=(WHOLE,), norm=True, views=("plain", "mirrored"))]) is None

@@ -4,11 +4,13 @@ import re
 from dataclasses import replace
 
 import pytest
+from graders import GRADED, derived
 from support_core import manifest
 from tiny import SPEC
 
 from retq_hub.card import NOT_A_DEVICE, combination, render
-from retq_hub.manifest import Guided, Licence, Trial, from_json
+from retq_hub.kinds import CLASSIFICATION, TEXT, Pooling, Similarity, Text
+from retq_hub.manifest import Guided, Head, Licence, Trial, from_json
 from retq_hub.picture import Picture
 from retq_hub.spec import BackboneSpec
 
@@ -100,3 +102,48 @@ def test_what_was_tried_is_a_table() -> None:
 def test_a_combination_allows_what_all_allow(uses: tuple[bool | None, ...], words: str) -> None:
     found = [Licence(id=name, commercial_use=one) for name, one in zip("AB", uses, strict=True)]
     assert combination(found) == words
+
+
+def test_a_graders_card_says_what_it_tells_and_from_what() -> None:
+    head = Head(activation="ordinal", thresholds=(), threshold_choice="the median")
+    looking = Pooling(method="attention", weighting="softmax", whole=True)
+    made = manifest(
+        targets=3,
+        kind=CLASSIFICATION,
+        pooling=looking,
+        head=head,
+        metrics=(),
+        graded=(GRADED,),
+        derived=(derived(),),
+    )
+    picture = Picture(subject="x", example=True, target="disc-1", probability=0.25)
+    text = render(made, BACKBONE, picture=picture)
+    assert "found.prediction, found.probabilities, found.attention" in text
+    assert "| Quadratic kappa | 0.6250 | 0.5000 - 0.7500 |" in text
+    assert "each as a whole" in text
+    assert "gives optic disc a probability of 0.250. The colours say where it looked." in text
+    assert "the mean of all tokens, then means of tokens weighted by attention (softmax)" in text
+    assert "one grade: the targets are in order" in text
+    assert "- weighted by tiny-disc 1.0.0, digest `aaaaaaaaaaaa`" in text
+    for absent in ("upsampling", "threshold", "floats", "Not measured"):
+        assert absent not in text
+
+
+def test_a_card_of_texts_gives_the_texts_as_text() -> None:
+    hostile = "# heading <b>"
+    texts = Text(
+        encoder="an encoder",
+        prompts=((hostile, "disc"),),
+        template="a photograph of {}",
+        averaging="mean of unit vectors",
+        tokenizer="0" * 64,
+    )
+    similar = Similarity(scale=10, per="token")
+    head = replace(manifest().head, activation="softmax", background=False, similarity=similar)
+    card = render(manifest(kind=TEXT, text=texts, data=(), head=head), BACKBONE)
+    assert "## Texts" in card
+    assert "an encoder" in card
+    assert "<b>" not in card
+    assert "\n# heading" not in card
+    assert "## Training data" not in card
+    assert "| answers | one of the targets |" in card

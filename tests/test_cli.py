@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from eyes import draw, make_csv, make_folders
+from graders import make_grader
 from PIL import Image
 from records import hubs, record, write_index
+from tiny import Tiny
 
 from retq_hub import artifact, schema
 from retq_hub.cli.app import _COMMANDS
@@ -323,3 +326,23 @@ def test_train_takes_every_option(retq: Run, tmp_path: Path) -> None:
     assert "positives x 3" in manifest.training.loss
     assert json.loads(retq("validate", "./spot", "--replay", "--json").stdout)["reproduces"]
     assert "not a medical device" in retq("info", "./spot").stdout
+
+
+def test_kinds_are_listed_apart_and_looked_for(
+    retq: Run, registry_folder: Path, tiny: Tiny
+) -> None:
+    make_grader(registry_folder / "queries/tiny-grade/1.0.0", backbone=tiny.backbone)
+    retq("index", "build", registry_folder)
+    table = retq("list").stdout
+    assert max(map(len, table.splitlines())) <= 80
+    assert re.search(r"classification:\nname +version +tells +fits +AUROC +kappa", table)
+    assert re.search(r"tiny-grade +1\.0\.0 .+ 0\.8750 +0\.6250", table)
+    found = json.loads(retq("list", "--kind", "classification", "--json").stdout)
+    assert [(one["name"], one["kind"]) for one in found] == [("tiny-grade", "classification")]
+    others = json.loads(retq("search", "--kind", "segmentation", "--no-hub", "--json").stdout)
+    assert {one["kind"] for one in others} == {"segmentation"}
+    facts = retq("info", "tiny-grade").stdout
+    assert "kind           classification" in facts
+    assert "tells          no retinopathy, mild" in facts
+    assert "quadratic kappa 0.6250, AUROC 0.8750" in facts
+    assert "upsampling" not in facts

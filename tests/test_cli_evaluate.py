@@ -1,14 +1,17 @@
 """``retq evaluate`` in this process: what makes no sense is said before the work."""
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from eyes import make_csv
+from eyes import draw, make_csv
+from kinds import make_classification
+from tiny import Tiny
 
-from retq_hub import artifact, index
+from retq_hub import artifact, index, schema
 from retq_hub.cli.app import main
 
 
@@ -83,3 +86,77 @@ def test_groups_of_a_csv_get_their_lines(
     for camera in ("Neo", "RetCam"):
         (line,) = [one for one in said.splitlines() if one.startswith(camera)]
         assert line.split()[1] == "1"
+
+
+@pytest.fixture
+def graded(here: Path, tiny: Tiny) -> Path:
+    """The same folder with a CSV of grades and a grader ``./grade``."""
+    make_classification(here / "grade", backbone=tiny.backbone, activation="ordinal")
+    rows = ["image,id,grade,split"]
+    for number in range(6):
+        draw(number)[0].save(here / f"{number}.png")
+        rows.append(f"{number}.png,eye{number},{number % 3},test")
+    (here / "grades.csv").write_text("\n".join(rows) + "\n")
+    return here
+
+
+def retq(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["retq", *arguments])
+    main()
+
+
+GRADES = ("--labels", "grades.csv", "--column", "grade")
+
+
+def test_labels_are_scored_and_fit_eighty_columns(
+    graded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("evaluate", "./grade", *GRADES, "--report", "out", "--against", "./grade")
+    retq(monkeypatch, *own)
+    said = capsys.readouterr().out
+    assert "tiny-grade@1.0.0 on grades-grade, split test: 6 images, 3 classes" in said
+    for words in ("Quadratic kappa", "true \\ predicted", "difference", "out/report.html"):
+        assert words in said, words
+    assert max(map(len, said.splitlines())) <= 80
+    retq(monkeypatch, "evaluate", "./grade", *GRADES, "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert not schema.findings(document, schema.ASSESSMENT)
+    written = json.loads(Path("out/evaluation.json").read_text())
+    assert {key: one for key, one in written.items() if key != "against"} == document
+
+
+def test_figures_of_labels_are_recorded(
+    graded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retq(monkeypatch, "evaluate", "./grade", *GRADES, "--record")
+    assert "recorded in" in capsys.readouterr().err
+    (one,) = artifact.read_manifest(Path("grade")).graded
+    assert (one.dataset, one.n_images) == ("grades-grade", 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("./grade", "--labels", "grades.csv"), 2, "no column of labels is named"),
+        (("./grade", *GRADES, "--target", "disc"), 2, "--target and labels do not go together"),
+        (("./grade", *GRADES, "--size", "64"), 2, "--size and labels"),
+        (("./grade", "--column", "grade"), 2, "name the labels in one way"),
+        (("./grade", "--csv", "eyes.csv"), 2, "no target is named"),
+        (("./grade", "--csv", "eyes.csv", "--target", "spot"), 2, "classifies whole images"),
+        (("two", *GRADES, "--scale", "ordinal"), 2, "two marks pixels"),
+        (("./grade", "--labels", "grades.csv", "--column", "dr"), 6, "not dr"),
+        (("./grade", *GRADES, "--split", "train"), 6, "no images in split 'train'"),
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(
+    options: tuple[str, ...],
+    code: int,
+    words: str,
+    graded: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        retq(monkeypatch, "evaluate", *options)
+    assert left.value.code == code
+    assert words in capsys.readouterr().err

@@ -1,9 +1,12 @@
 from dataclasses import replace
 
 import pytest
+from graders import GRADED
+from support_core import manifest as small
 
 from retq_hub import artifact
 from retq_hub.difference import differences
+from retq_hub.kinds import Estimate, Pooling
 from retq_hub.manifest import QueryManifest
 
 
@@ -63,3 +66,16 @@ def test_long_texts_begin_where_they_part(manifest):
 def test_lines_fit_80_columns(manifest):
     old, new = (replace(manifest, summary=letter * 300) for letter in "ab")
     assert max(map(len, differences(old, new))) <= 80
+
+
+def test_figures_of_whole_images_are_compared_by_their_name():
+    better = replace(GRADED, values=GRADED.values | {"auroc": Estimate(value=0.9, ci95=(0.8, 1))})
+    old, new = (small(metrics=(), graded=(one,)) for one in (GRADED, better))
+    assert differences(old, new) == ["metrics auroc 0.8750 -> 0.9000 (+0.0250)"]
+    added = differences(small(metrics=()), old)
+    assert added == ["metrics added: quadratic_kappa 0.6250, auroc 0.8750"]
+    other = replace(small(metrics=()), pooling=Pooling(method="embedding"), kind="classification")
+    assert differences(small(metrics=()), other) == [
+        "kind added: classification",
+        "pooling/method added: embedding",
+    ]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import scans
 import torch
 import upstream
 from click.testing import CliRunner
@@ -44,6 +45,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.rename(folder / "my/masks" / path.name)
     shutil.rmtree(folder / "my/all-masks")
     shutil.copytree(folder / "my/images", folder / "new")
+    scans.save_tiff(folder / "scan.tif", scans.phantom()[1:4])
     return folder
 
 
@@ -67,6 +69,27 @@ def test_shell_blocks_run(name: str, stranger: Path, tmp_path: Path, retq_folder
         published = [line for line in lines if "--dataset" in line]
         rest = [line for line in lines if line not in published]
         run(["bash", "-euc", "\n".join(rest)], folder, retq_folder)
+
+
+@pytest.mark.slow
+def test_what_is_said_of_volumes_runs(
+    make_registry: Callable[..., Path], tmp_path: Path, retq_folder: Path
+) -> None:
+    make_registry(tmp_path / "registry", "idrid-lesions@9.0.0")
+    scans.save_tiff(tmp_path / "scan.tif", scans.phantom())
+    scans.save_folder(tmp_path / "bscans", scans.phantom())
+    settings = {
+        "RETQ_REGISTRY": str(tmp_path / "registry"),
+        "RETQ_CACHE": str(tmp_path / "cache"),
+    }
+    for block in blocks(ROOT / "docs/oct.md", "sh"):
+        run(["bash", "-euc", block], tmp_path, retq_folder, **settings)
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    said = (ROOT / "docs/oct.md").read_text()
+    for name in ("mask.tif", "slices.csv", "overview.jpg"):
+        assert any(one.startswith("bscans") and one.endswith(name) for one in made), name
+        assert name in said
+    assert {"volumes.csv", "volumes.jsonl"} <= made
 
 
 @pytest.mark.slow

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from graders import SIGNS, make_grader
 from PIL import Image
 from shelves import FolderShelf, served
 from support_core import fundus
+from tiny import Tiny
 
 from retq_hub.errors import UsageError
 from retq_hub.gallery.bench import MAX_QUERIES, Bench, Full
@@ -26,11 +28,22 @@ from retq_hub.registry import backbone_spec
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, make_query: Callable[..., Path]) -> Path:
+def root(
+    tmp_path_factory: pytest.TempPathFactory, make_query: Callable[..., Path], tiny: Tiny
+) -> Path:
     root = tmp_path_factory.mktemp("root")
     make_query(root / "lab/disc/1.0.0", name="disc")
     make_query(root / "lab/pair/1.0.0", name="pair", seed=1, layers=(0, 2), targets=2)
     make_query(root / "lab/gated/1.0.0", name="gated", seed=2)
+    make_grader(root / "lab/grade/1.0.0", backbone=tiny.backbone, name="grade")
+    make_grader(
+        root / "lab/looks/1.0.0",
+        backbone=tiny.backbone,
+        name="looks",
+        pool="attention",
+        activation="sigmoid",
+        labels=SIGNS,
+    )
     for n in range(MAX_QUERIES + 1):
         make_query(root / f"many/spot-{n}/1.0.0", name=f"spot-{n}", seed=n)
     return root
@@ -75,6 +88,8 @@ def test_the_form_offers_the_queries_that_can_be_tried(url):
     assert re.findall(r'value="(lab/\w+)"( checked)?', html) == [
         ("lab/pair", " checked"),
         ("lab/disc", ""),
+        ("lab/grade", ""),
+        ("lab/looks", ""),
     ]
     assert "lab/gated" not in html
 
@@ -262,3 +277,17 @@ def test_nothing_is_left_on_the_disk(url, tmp_path, monkeypatch):
     (tmp_path / "scratch").mkdir()
     assert send(url, photograph("BMP", (1600, 1200)), "lab/disc").status_code == 200
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_gradings_are_shown_beside_masks_and_alone(url):
+    answer = send(url, photograph(), "lab/disc", "lab/grade", "lab/looks")
+    assert answer.status_code == 200
+    assert len(maps(answer.text)["layers"]) == 1
+    assert answer.text.count('<section class="told"') == 2
+    assert answer.text.count('class="share') == 5 + 3
+    assert answer.text.count("Where it looked") == 1
+    alone = send(url, photograph(), "lab/grade").text
+    assert "What was said" in alone
+    assert 'id="maps"' not in alone
+    assert 'id="published"' not in alone
+    assert re.search(r"[A-Z][a-z ]+, with a probability of 0\.\d{3}\.", alone)

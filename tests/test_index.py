@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from graders import make_grader
 from records import hubs, record
 
-from retq_hub import catalogue, index, notices, registry, stock
+from retq_hub import artifact, catalogue, index, notices, registry, stock
 from retq_hub.catalogue import Broken
 from retq_hub.errors import IntegrityError, ManifestError, NotFoundError, UsageError
 from retq_hub.index import Index
@@ -154,3 +155,11 @@ def test_a_broken_index_does_not_keep_it_from_being_built_anew(registry_folder):
 def test_long_texts_of_a_manifest_are_cut_in_the_index():
     made = catalogue.lay_out([record(summary="x" * 200)])
     assert b"x" * 200 in made
+
+
+def test_a_record_says_its_kind_and_the_figures_of_whole_images(tmp_path, tiny):
+    grader = artifact.read(make_grader(tmp_path / "grade", backbone=tiny.backbone))
+    found = index.record_of(grader, path="queries/tiny-grade/1.0.0")
+    assert (found.kind, found.dice) == ("classification", None)
+    assert (found.kappa, found.auroc) == (0.625, 0.875)
+    assert found.floats == 5 * 32

@@ -37,6 +37,20 @@ INDEX = """- name: eyes
       value: 0.75"""
 
 
+GRADES = """- name: grades
+  results:
+  - task:
+      type: image-classification
+    dataset:
+      name: Eyes
+      type: eyes
+    metrics:
+    - type: quadratic_kappa
+      value: 0.5
+    - type: auroc
+      value: 0.875"""
+
+
 @pytest.fixture(scope="module")
 def listed(hub: Hub) -> None:
     """Three queries and a model that is none."""
@@ -44,6 +58,8 @@ def listed(hub: Hub) -> None:
     cards = {
         "bob/disc": ("a" * 12, "disc", "cc-by-4.0", "idrid", INDEX.format(dataset="idrid")),
         "bob/drusen": ("b" * 12, "drusen", "mit", "amd", INDEX.format(dataset="amd")),
+        "bob/grade": ("d" * 12, "grade\n- retq-kind:classification", "cc0-1.0", "eyes", GRADES),
+        "bob/lies": ("e" * 12, "lies\n- retq-kind:nonsense", "cc0-1.0", "eyes", "- name: x"),
         "bob/odd": ("c" * 12, "odd", "mit", "amd", "- name: x\n  results: 5"),
     }
     for repo, (backbone, target, licence, dataset, index) in cards.items():
@@ -108,3 +124,16 @@ def test_without_a_network_it_says_so(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(Unreachable, match="HF_HUB_OFFLINE"):
         search([], limit=5)
+
+
+def test_a_kind_is_what_a_tag_says_and_a_segmentation_has_none():
+    assert repos(kind="classification") == {"bob/grade"}
+    (grade,) = search(["bob/grade"], limit=5)
+    assert (grade.kind, grade.kappa, grade.auroc, grade.dice) == (
+        "classification",
+        0.5,
+        0.875,
+        None,
+    )
+    assert [one.kind for one in search(["bob/disc"], limit=5)] == ["segmentation"]
+    assert [one.kind for one in search(["bob/lies"], limit=5)] == ["segmentation"]

@@ -44,7 +44,8 @@ def test_members_are_listed_with_what_they_are(made, tiny):
     lock, members = made
     card = lockcard.render(lock, members, tiny.spec)
     assert (
-        "| `tiny-disc` | 1.0.0 | target 0, target 1 | 0.5000 (nothing, test) | CC0-1.0 | registry |"
+        "| `tiny-disc` | 1.0.0 | target 0, target 1 | Dice 0.5000 (nothing, test) | CC0-1.0 "
+        "| registry |"
     ) in card
     assert (
         "| `tiny-spot` | 1.0.0 | target 0 | not measured | CC0-1.0 | `someone/spot@0123456789ab` |"

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from graders import GRADED
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
@@ -11,6 +12,7 @@ from support_core import manifest
 from tiny import SPEC
 
 from retq_hub import metadata
+from retq_hub.kinds import CLASSIFICATION, TEXT
 from retq_hub.manifest import Licence, from_json
 from retq_hub.metrics import METRICS
 from retq_hub.spec import BackboneSpec
@@ -127,3 +129,33 @@ def test_the_same_head_gives_the_same_text_and_back() -> None:
 )  # fmt: skip
 def test_what_is_no_head_is_none(text: str) -> None:
     assert metadata.from_yaml(text) is None
+
+
+def test_a_grader_is_an_image_classification_with_figures_of_its_own() -> None:
+    made = manifest(kind=CLASSIFICATION, metrics=(), graded=(GRADED,))
+    found = metadata.document(made, BACKBONE)
+    assert found["pipeline_tag"] == "image-classification"
+    assert "retq-kind:classification" in found["tags"]
+    assert all(map(metadata.is_own_tag, found["tags"]))
+    ModelCard(f"---\n{metadata.to_yaml(found)}---\n\n# text\n")
+    _, results = model_index_to_eval_results(found["model-index"])
+    assert [one.metric_type for one in results] == list(GRADED.values)
+    assert {one.task_type for one in results} == {"image-classification"}
+    assert results[0].metric_value == 0.625
+    assert results[0].metric_args == {"ci95": [0.5, 0.75], "n_images": 20}
+
+
+def test_texts_are_zero_shot_and_what_their_masks_gave_is_segmentation() -> None:
+    found = metadata.document(manifest(kind=TEXT, graded=(GRADED,)), BACKBONE)
+    assert found["pipeline_tag"] == "zero-shot-image-classification"
+    tasks = [one["task"]["type"] for one in found["model-index"][0]["results"]]
+    assert tasks == ["image-segmentation", "zero-shot-image-classification"]
+
+
+def test_a_pipeline_of_graders_alone_is_a_classification() -> None:
+    grader = manifest(kind=CLASSIFICATION)
+    for members, task in (
+        ((grader,), "image-classification"),
+        ((grader, manifest()), "image-segmentation"),
+    ):
+        assert metadata.composed(members, BACKBONE, "a" * 64)["pipeline_tag"] == task

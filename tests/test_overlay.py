@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 from support_core import manifest
 
+from retq_hub.heatmap import colour_bar
 from retq_hub.manifest import Head, Target
 from retq_hub.overlay import (
     PALETTE,
     area_text,
-    colour_bar,
     marks,
     outlined,
     overlay,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graders import make_grader
 from PIL import Image
 from tiny import Tiny
 
@@ -50,3 +51,21 @@ def test_a_photograph_of_ones_own_is_not_the_example(
     blob = draw(folder, tiny.backbone, image=tmp_path / "own.png")
     assert not about(blob).example
     assert opened(blob).shape[1] == 90
+
+
+def test_a_grader_is_shown_with_its_bars_and_where_it_looked(tiny: Tiny, tmp_path: Path) -> None:
+    whole = make_grader(tmp_path / "whole", backbone=tiny.backbone)
+    looks = make_grader(tmp_path / "looks", backbone=tiny.backbone, pool="attention", scale=0.1)
+    one, other = draw(whole, tiny.backbone), draw(looks, tiny.backbone)
+    assert draw(looks, tiny.backbone) == other
+    assert opened(one).shape[0] > opened(one).shape[1] == opened(other).shape[1] == 768
+    said = about(one)
+    query = Query.from_pretrained(whole)
+    found = Pipeline(backbone=tiny.backbone, queries={"x": query})(EXAMPLE_IMAGE)["x"]
+    assert said.area is None
+    assert said.target == query.manifest.targets[int(found.probabilities.argmax())].name
+    assert said.probability == pytest.approx(float(found.probabilities.max()), abs=1e-5)
+    photograph = opened(one)[:768]
+    assert (photograph.max(axis=2) - photograph.min(axis=2)).mean() > 40, "it is in colour"
+    assert said.subject == subject(artifact.read_manifest(whole))
+    assert said.subject != about(other).subject

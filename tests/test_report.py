@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graders import GRADED
 from PIL import Image
 from support_core import manifest
 
 from retq_hub import registry
 from retq_hub.errors import StorageError
-from retq_hub.manifest import Licence, QueryManifest
+from retq_hub.kinds import CLASSIFICATION, TEXT, Similarity
+from retq_hub.manifest import Head, Licence, QueryManifest
 from retq_hub.report import write_report
-from retq_hub.result import Result, Segmentation
+from retq_hub.result import Classification, Result, Segmentation, ZeroShot
 
 IMAGE = Image.new("RGB", (160, 120), (150, 60, 40))
 BACKBONE = registry.backbone_spec("dinov2-small-saliency")
@@ -247,3 +249,48 @@ def test_probabilities_are_not_rounded_to_certainty(tmp_path: Path, logit: float
     flat = np.full((1, 3, 3), logit, dtype=np.float32)
     found = Segmentation(logits=flat, size=IMAGE.size, manifest=manifest())
     assert f"Highest probability {said} Threshold" in page(tmp_path, {"disc": found}).words
+
+
+def graded(made: QueryManifest, *, looks: bool) -> Classification:
+    weights = np.zeros((1, 4, 4), np.float32)
+    weights[0, 1, 2] = 1
+    return Classification(
+        scores=np.array([0, 2], np.float32),
+        size=IMAGE.size,
+        manifest=made,
+        weights=weights if looks else None,
+    )
+
+
+def test_gradings_stand_beside_masks_with_bars_and_attention(tmp_path: Path):
+    head = Head(activation="softmax", thresholds=(), threshold_choice="x")
+    made = manifest(targets=2, kind=CLASSIFICATION, head=head, metrics=(), graded=(GRADED,))
+    found = {"disc": seen(), "looks": graded(made, looks=True), "whole": graded(made, looks=False)}
+    read = page(tmp_path, found)
+    assert len(read.all("img")) == 2 + 2 + 2
+    assert read.words.count("Optic disc, with a probability of 0.881.") == 2
+    assert "counted most" in read.words
+    assert "Quadratic kappa 0.6250" in read.words
+    assert "What was marked" in read.words
+    alone = page(tmp_path, {"whole": graded(made, looks=False)})
+    assert len(alone.all("img")) == 1
+    assert "What was said" in alone.words
+    assert "Marked area" not in alone.words
+
+
+def test_texts_are_shown_target_by_target(tmp_path: Path):
+    head = Head(
+        activation="softmax",
+        thresholds=(0.5, 0.5),
+        threshold_choice="x",
+        background=False,
+        similarity=Similarity(scale=10, per="token"),
+    )
+    made = manifest(targets=2, kind=TEXT, head=head, data=(), metrics=())
+    logits = np.random.default_rng(0).normal(0, 3, (2, 6, 6)).astype(np.float32)
+    scores = np.array([0, 2], np.float32)
+    one = ZeroShot(logits=logits, size=IMAGE.size, manifest=made, scores=scores)
+    words = page(tmp_path, {"texts": one}).words
+    assert "Where each text is the most likely one and above its threshold." in words
+    assert "The photograph as a whole" in words
+    assert "Threshold 0.5, 0.5" in words

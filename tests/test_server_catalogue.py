@@ -81,7 +81,7 @@ def test_searches_narrow(catalogue):
 def test_facets_count_what_was_found(catalogue):
     page = catalogue.search(Wanted(words="idrid-lesions", size=1))
     assert page.total == sum(count for _, count in page.facets["backbone"])
-    assert set(page.facets) == {"target", "backbone", "dataset", "licence"}
+    assert set(page.facets) == {"kind", "target", "backbone", "dataset", "licence"}
     second = catalogue.search(Wanted(size=2, page=2))
     first = catalogue.search(Wanted(size=2))
     assert not {one.repo for one in first.rows} & {one.repo for one in second.rows}

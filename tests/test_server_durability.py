@@ -141,7 +141,7 @@ def test_a_newer_hubs_folder_is_left_alone(tmp_path):
     with database.writing() as connection:
         connection.execute("PRAGMA user_version=99")
     database.close()
-    with pytest.raises(Exception, match="has version 99, this retq-hub knows 1"):
+    with pytest.raises(Exception, match="has version 99, this retq-hub knows 2"):
         open_database(tmp_path)
 
 
@@ -194,3 +194,23 @@ def test_merges_and_commits_at_once_lose_nothing(hub):
     there = {one.path for one in alice.list_repo_tree("alice/merge-race")}
     assert there == {f"{kind}-{number}" for kind in ("pull", "push") for number in range(8)}
     assert len(alice.list_repo_commits("alice/merge-race")) == 17
+
+
+def test_a_hub_of_before_other_kinds_learns_that_all_are_segmentations(tmp_path):
+    database = open_database(tmp_path)
+    with database.writing() as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute(
+            "INSERT INTO repos VALUES (1, 'models', 'a', 'b', 0, '', 'then', 'then', 'head')"
+        )
+        row = (1, "b", "1.0.0", "s", "[]", "x", "y", "[]", "z", None, None, 1, "[]", "b")
+        connection.execute(f"INSERT INTO queries VALUES ({', '.join('?' * len(row))})", row)
+        connection.execute("PRAGMA user_version=1")
+    database.close()
+    for _ in range(2):
+        again = open_database(tmp_path)
+        with again.reading() as connection:
+            facets = connection.execute("SELECT facet, value, repo FROM facets").fetchall()
+            assert [tuple(one) for one in facets] == [("kind", "segmentation", 1)]
+            assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
+        again.close()

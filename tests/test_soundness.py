@@ -26,6 +26,8 @@ ODD = {
     "path": ["", "/etc", "../x", "a/../b", "~", "a//b", "a/", ".x/y", "a\\b", "a\nb", "a b"],
     "dice": [-0.1, 1.1],
     "auroc": [2],
+    "kappa": [-1.1, 1.1],
+    "kind": ["", "segmentation", "other"],
     "yanked": ["", "a\nb"],
     "superseded_by": ["", "a\x00"],
     "near": [[{"name": "", "cosine": 1.0}], [{"name": "a@1.0.0", "cosine": 1.5}]],
@@ -47,6 +49,7 @@ def test_what_the_schema_refuses_is_not_sound(member, value):
 
 @pytest.mark.parametrize("one", [
     record(), hubs(), hubs("some-disc", repo="A_b/c.d"), record(yanked=True), record(dice=1.0),
+    record(kind="classification", kappa=-0.1), record(kind="text"),
     record(yanked="Why"), record(superseded_by="x@1.0.0", near=(Near(name="y@1.0.0", cosine=1.0),)),
     record(version="1.0.0-rc.1", datasets=(), preprocessing_digest=None),
 ], ids=lambda one: one.key)  # fmt: skip

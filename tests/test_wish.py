@@ -32,6 +32,8 @@ OURS = record(
         (Wish(licence="CC0"), False),
         (Wish(min_dice=0.9), True),
         (Wish(min_dice=0.91), False),
+        (Wish(kind="segmentation"), True),
+        (Wish(kind="text"), False),
         (Wish(backbone=SPEC), True),
         (Wish(backbone=replace(SPEC, weights_digest="0" * 64)), False),
         (Wish(backbone=replace(SPEC, weights_digest=None)), True),
@@ -74,3 +76,11 @@ def test_of_a_backbone_without_pinned_weights_nothing_is_certain():
     spec = replace(SPEC, weights_digest=None)
     assert fits(spec, backbone=SPEC.id, weights="0" * 64, preprocessing=None) is None
     assert fits(spec, backbone="other", weights="0" * 64, preprocessing=None) is False
+
+
+def test_a_kind_is_looked_for_as_it_stands_in_the_index():
+    grader = record(kind="classification")
+    assert Wish(kind="classification", words=("classification",)).matches(grader)
+    assert not Wish(kind="segmentation").matches(grader)
+    assert Wish(kind="classification").needles == [b"classification"]
+    assert Wish(kind="segmentation").needles == []

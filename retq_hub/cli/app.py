@@ -31,6 +31,7 @@ _COMMANDS = {
     "serve": "serve",
     "sync": "lock",
     "train": "train",
+    "train-labels": "train_labels",
     "validate": "validate",
     "yank": "publish",
 }
@@ -48,7 +49,7 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = import_module(f"retq_hub.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
 

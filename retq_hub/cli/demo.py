@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from retq_hub.cli.console import BarProgress, print_table
+from retq_hub.cli.segment import HEADINGS, WRAPPED, cells
 
 __all__ = ["demo_command"]
 
@@ -22,12 +23,10 @@ __all__ = ["demo_command"]
 def demo_command(output: Path, image: Path | None) -> None:
     """Segment the example photograph by the shipped queries, and write a report."""
     from retq_hub.demo import demo
+    from retq_hub.summary import told
 
     done = demo(output, image=image, progress=BarProgress())
-    rows = [
-        (row.query, row.target, f"{row.area:.2%}", f"{row.max_probability:.3f}")
-        for row in done.rows
-    ]
-    print_table(("query", "marks", "area", "highest probability"), rows, wrap="marks", right=2)
+    rows = [cells(line)[1:] for line in told(done.rows)]
+    print_table(HEADINGS[1:], rows, wrap=WRAPPED, right=2)
     click.echo(f"\nOpen {done.report} in a browser.")
     click.echo("Research software, not a medical device: not for diagnosis.")

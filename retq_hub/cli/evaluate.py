@@ -1,4 +1,4 @@
-"""``retq evaluate``: score a query on a split."""
+"""``retq evaluate``: score a query on a split with masks, or with labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retq_hub.cli import assessment
 from retq_hub.cli.console import BarProgress, print_json, print_table
-from retq_hub.cli.options import dataset_options, json_option, open_dataset
+from retq_hub.cli.options import (
+    dataset_options,
+    json_option,
+    label_options,
+    open_dataset,
+    open_labels,
+)
 from retq_hub.errors import UsageError
 from retq_hub.storage import check_writable
 
@@ -20,7 +27,8 @@ __all__ = ["evaluate_command"]
 
 @click.command("evaluate")
 @click.argument("query")
-@dataset_options(split="test")
+@dataset_options(split="test", needs_target=False)
+@label_options()
 @click.option("--against", metavar="QUERY", help="Compare with another query, image by image.")
 @click.option(
     "--size",
@@ -44,9 +52,22 @@ def evaluate_command(
     keep: bool,
     allow_mismatch: bool,
     as_json: bool,
+    labels: Path | None,
+    column: tuple[str, ...],
+    scale: str | None,
     **data: Any,  # noqa: ANN401 - the data set's options
 ) -> None:
-    """Score QUERY on a split: per image, over all pixels and per lesion, at 392 x 392 pixels."""
+    """Score QUERY on a split: masks per image, over all pixels and per lesion, or labels."""
+    if labels or column:
+        wanted = assessment.Wanted(
+            against=against,
+            report=report,
+            keep=keep,
+            allow_mismatch=allow_mismatch,
+            as_json=as_json,
+        )
+        _assess(query, labels, column, scale, wanted, size=size_px, **data)
+        return
     dataset = open_dataset(**data, default_split="test")
     from retq_hub import registry, scorecard
     from retq_hub.evaluation import EVALUATION_PX, evaluate, record
@@ -80,6 +101,37 @@ def evaluate_command(
     _print(found)
     if report:
         click.echo(f"\n{report / scorecard.PAGE}")
+
+
+def _assess(
+    query: str,
+    labels: Path | None,
+    column: tuple[str, ...],
+    scale: str | None,
+    wanted: assessment.Wanted,
+    *,
+    dataset: str | None,
+    data: Path | None,
+    split: str | None,
+    table: Path | None,
+    **masks: object,
+) -> None:
+    assessment.refuse_masks(csv=table, **masks)
+    from retq_hub import artifact, registry
+
+    progress = BarProgress()
+    folder = registry.locate(query, progress=progress)
+    found = open_labels(
+        labels=labels,
+        column=column,
+        scale=scale,
+        dataset=dataset,
+        data=data,
+        split=split,
+        default_split="test",
+        default_scale=assessment.default_scale(artifact.read_manifest(folder)),
+    )
+    assessment.run(folder, found, wanted, progress=progress)
 
 
 def _print(found: "Evaluation") -> None:

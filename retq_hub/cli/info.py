@@ -1,19 +1,20 @@
 """``retq info``: what is known of one query. No torch here, and no weights are downloaded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from retq_hub import artifact, registry
-from retq_hub.basis import Basis
 from retq_hub.cli.console import BarProgress, print_facts, print_json, say
 from retq_hub.cli.options import json_option
+from retq_hub.kinds import CLASSIFICATION, TEXT
 from retq_hub.manifest import QueryManifest, to_json
 from retq_hub.repository import Resolved
 
 if TYPE_CHECKING:
     from retq_hub.composition import Composition
+    from retq_hub.spec import BackboneSpec
 
 __all__ = ["info_command"]
 
@@ -64,6 +65,7 @@ def _print_pipeline(found: "Composition", as_json: bool) -> None:
 
 def _pipeline_rows(found: "Composition", members: Sequence[QueryManifest]) -> list[tuple[str, str]]:
     from retq_hub.card import NOT_A_DEVICE, UNKNOWN, combination
+    from retq_hub.headline import headline
 
     lock = found.lock
     spec = registry.backbone_specs().get(lock.backbone.id)
@@ -78,9 +80,12 @@ def _pipeline_rows(found: "Composition", members: Sequence[QueryManifest]) -> li
     ]
     for pinned, one in zip(lock.queries, members, strict=True):
         marks = ", ".join(target.label for target in one.targets)
-        dice = f", Dice {one.metrics[0].values['dice'].mean:.4f}" if one.metrics else ""
+        figure = f", {headline(one).text}" if headline(one).text else ""
         rows.append(
-            (pinned.name, f"{pinned.version} from {pinned.origin}: {marks}{dice}; {one.licence.id}")
+            (
+                pinned.name,
+                f"{pinned.version} from {pinned.origin}: {marks}{figure}; {one.licence.id}",
+            )
         )
     if found.repo:
         rows += [("repository", found.repo), ("commit", str(found.commit))]
@@ -125,32 +130,23 @@ def _hub_rows(found: Resolved) -> list[tuple[str, str]]:
 
 def _rows(manifest: QueryManifest) -> list[tuple[str, str]]:
     from retq_hub.card import NOT_A_DEVICE, UNKNOWN, combination
-    from retq_hub.notation import meaning, upsampling, written
+    from retq_hub.tasks import kind_of, verb
 
     spec = registry.backbone_specs().get(manifest.backbone.id)
-    size = spec.preprocessing.size_px if spec else 0
     others = (spec.licence if spec else UNKNOWN, *(data.licence for data in manifest.data))
     return [
         ("name", f"{manifest.name} {manifest.version}"),
-        ("marks", ", ".join(target.label for target in manifest.targets)),
+        ("kind", kind_of(manifest)),
+        (verb(manifest), ", ".join(target.label for target in manifest.targets)),
         ("summary", manifest.summary),
         ("backbone", f"{manifest.backbone.id}, weights {manifest.backbone.weights_digest[:12]}"),
-        ("reads", f"{written(manifest.basis, size_px=size)}: {_cost(manifest.basis)}"),
-        ("upsampling", upsampling(manifest.head)),
-        ("threshold", ", ".join(f"{value:g}" for value in manifest.head.thresholds)),
-        ("probabilities", meaning(manifest.head)),
+        *_head_rows(manifest, spec),
+        *((one.how, f"{one.name} {one.version}") for one in manifest.derived or ()),
         *(
             ("trained on", f"{one.title}, {one.split}, {one.n_images} images")
             for one in manifest.data
         ),
-        *(
-            (
-                "measured on",
-                f"{one.dataset}, {one.split}, {one.n_images} images: AUROC "
-                f"{one.values['auroc'].mean:.4f}, Dice {one.values['dice'].mean:.4f}",
-            )
-            for one in manifest.metrics
-        ),
+        *(("measured on", line) for line in _measured(manifest)),
         (
             "licence",
             f"{manifest.licence.id}; with backbone and data: "
@@ -161,7 +157,48 @@ def _rows(manifest: QueryManifest) -> list[tuple[str, str]]:
     ]
 
 
-def _cost(basis: Basis) -> str:
+def _head_rows(manifest: QueryManifest, spec: "BackboneSpec | None") -> list[tuple[str, str]]:
+    """Say what is read and how that becomes an answer; both depend on the kind."""
+    from retq_hub.notation import answer, meaning, pooled, upsampling, written
+
+    size = spec.preprocessing.size_px if spec else 0
+    head = manifest.head
+    rows = [("reads", f"{written(manifest.basis, size_px=size)}: {_cost(manifest)}")]
+    if manifest.is_kind(CLASSIFICATION):
+        embedding = spec.pooling if spec else ""
+        reads = pooled(manifest, embedding=embedding, size_px=size)
+        rows = [("reads", f"{reads}: {_cost(manifest)}"), ("answers", answer(head))]
+    elif manifest.is_kind(TEXT):
+        rows += [("answers", answer(head)), ("upsampling", upsampling(head))]
+    else:
+        rows.append(("upsampling", upsampling(head)))
+    if head.thresholds:
+        rows.append(("threshold", ", ".join(f"{value:g}" for value in head.thresholds)))
+    return [*rows, ("probabilities", meaning(head))]
+
+
+def _measured(manifest: QueryManifest) -> Iterator[str]:
+    """Give a line for each evaluation."""
+    from retq_hub.headline import GRADED
+
+    for one in manifest.metrics:
+        yield (
+            f"{one.dataset}, {one.split}, {one.n_images} images: AUROC "
+            f"{one.values['auroc'].mean:.4f}, Dice {one.values['dice'].mean:.4f}"
+        )
+    for graded in manifest.graded or ():
+        shown = [
+            f"{label[:1].lower() + label[1:] if label != 'AUROC' else label} "
+            f"{graded.values[name].value:.4f}"
+            for name, label in GRADED.items()
+            if name in graded.values
+        ]
+        yield f"{graded.dataset}, {graded.split}, {graded.n_images} images: {', '.join(shown)}"
+
+
+def _cost(manifest: QueryManifest) -> str:
     """Say how often the backbone runs for an image."""
-    runs = sum(one.tiles**2 for one in basis.passes) * len(basis.views or ("plain",))
-    return f"{runs} backbone pass{'es' if runs > 1 else ''} an image"
+    from retq_hub.tasks import runs
+
+    count = runs(manifest)
+    return f"{count} backbone pass{'es' if count > 1 else ''} an image"

@@ -1,20 +1,18 @@
 """Options that several commands share."""
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from retq_hub import names
 from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
     from retq_hub.dataset import Dataset
-    from retq_hub.manifest import Licence
+    from retq_hub.labels import LabelSet
 
-__all__ = ["dataset_options", "json_option", "licence_named", "open_dataset", "slug"]
+__all__ = ["dataset_options", "json_option", "label_options", "open_dataset", "open_labels"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,14 +24,17 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
-def dataset_options(*, split: str, several: bool = False) -> Callable[[Command], Command]:
+def dataset_options(
+    *, split: str, several: bool = False, needs_target: bool = True
+) -> Callable[[Command], Command]:
     """Add the options that name a split of a data set.
 
     Args:
         split: The split that is used if none is named.
         several: Whether more than one target may be named.
+        needs_target: Whether one must be named; not where labels may be given in place of masks.
     """
-    options = (
+    options = [
         click.option("--dataset", help="A published data set: idrid or hvdropdb."),
         click.option("--data", type=_PATH, help="Folder of the published data set."),
         click.option("--images", type=_PATH, help="Your own images, with --masks."),
@@ -41,14 +42,46 @@ def dataset_options(*, split: str, several: bool = False) -> Callable[[Command],
         click.option("--csv", "table", type=_PATH, help="A CSV with image, mask and split."),
         click.option(
             "--target",
-            required=True,
+            required=needs_target,
             multiple=True,
             help="What the masks mark: disc, lesions ..."
             + (" Several make one query of several vectors." if several else ""),
         ),
-        click.option("--split", help=f"train, test or all; {split} if not given."),
-    )
+        _split_option(split),
+    ]
+    return _adding(options)
 
+
+def label_options(*, split: str | None = None) -> Callable[[Command], Command]:
+    """Add the options that name a split with image-level labels.
+
+    Args:
+        split: The split that is used if none is named; None for a command that has the options of
+            `dataset_options` already.
+    """
+    options = [
+        click.option("--labels", type=_PATH, help="A CSV with image, labels and split."),
+        click.option(
+            "--column",
+            multiple=True,
+            help="The column of labels. Several are findings that may stand together.",
+        ),
+        click.option("--scale", help="What labels are: ordinal, multiclass or multilabel."),
+    ]
+    if split:
+        options += [
+            click.option("--dataset", help="A published data set: idrid-grading."),
+            click.option("--data", type=_PATH, help="Folder of the published data set."),
+            _split_option(split),
+        ]
+    return _adding(options)
+
+
+def _split_option(split: str) -> Callable[[Command], Command]:
+    return click.option("--split", help=f"train, test or all; {split} if not given.")
+
+
+def _adding(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -76,6 +109,10 @@ def open_dataset(
     from retq_hub import datasets
 
     if not isinstance(target, str):
+        if not target:
+            raise UsageError(
+                "no target is named", hint="--target says what masks mark, --column which labels"
+            )
         if len(target) != 1:
             raise UsageError(
                 f"targets {', '.join(target)}: one is scored at a time", hint="name one --target"
@@ -103,15 +140,43 @@ def open_dataset(
     return datasets.open_dataset(dataset, data, target=target, split=part)
 
 
-def licence_named(identifier: str | None) -> "Licence | None":
-    """Make a licence of its identifier; ``NC`` in it forbids commercial use."""
-    from retq_hub.manifest import Licence
+def open_labels(
+    *,
+    labels: Path | None,
+    column: tuple[str, ...],
+    scale: str | None,
+    dataset: str | None,
+    data: Path | None,
+    split: str | None,
+    default_split: str,
+    default_scale: str | None = None,
+) -> "LabelSet":
+    """Open the labelled images that the options name.
 
-    if identifier is None:
-        return None
-    return Licence(id=identifier, commercial_use=False if "NC" in identifier.split("-") else None)
+    Without ``default_scale`` it must be said what one column of a CSV holds.
 
+    Raises:
+        UsageError: They name none, or several, or it is not clear what a column holds.
+    """
+    from retq_hub import labelsets
 
-def slug(name: str) -> str:
-    """Make a query's name of a folder's."""
-    return re.sub(r"[^a-z0-9.]+", "-", names.folded(name)).strip("-.")
+    if (labels is None) == (dataset is None):
+        raise UsageError(
+            "name the labels in one way", hint="--labels FILE, or --dataset NAME --data DIR"
+        )
+    if not column:
+        raise UsageError("no column of labels is named", hint="name it with --column")
+    part = split or default_split
+    if labels is not None:
+        scale = scale or ("multilabel" if len(column) > 1 else default_scale)
+        if scale is None:
+            raise UsageError(
+                f"what are the labels in {column[0]!r}?",
+                hint="--scale ordinal for grades, multiclass for classes, multilabel for a finding",
+            )
+        return labelsets.from_csv(labels, columns=column, split=part, scale=scale, name=labels.stem)
+    if data is None:
+        raise UsageError(f"--dataset {dataset} needs --data", hint="the folder it lies in")
+    if len(column) > 1:
+        raise UsageError(f"{dataset} is read one column at a time", hint="name one --column")
+    return labelsets.open_labels(str(dataset), data, column=column[0], split=part)

@@ -10,6 +10,7 @@ from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.discovery import Hit
 from retq_hub.errors import UsageError
+from retq_hub.kinds import CLASSIFICATION, KINDS, SEGMENTATION
 from retq_hub.manifest import to_json
 from retq_hub.spec import BackboneSpec
 from retq_hub.wish import Wish
@@ -26,14 +27,20 @@ def _backbone_option(command: Command) -> Command:
     return click.option("--backbone", metavar="ID", help=text)(command)
 
 
+def _kind_option(command: Command) -> Command:
+    text = "Only queries of this kind."
+    return click.option("--kind", type=click.Choice(KINDS), help=text)(command)
+
+
 @click.command("list")
 @click.option("--all", "every", is_flag=True, help="Also older and yanked versions.")
 @_backbone_option
+@_kind_option
 @json_option
-def list_command(every: bool, backbone: str | None, as_json: bool) -> None:
+def list_command(every: bool, backbone: str | None, kind: str | None, as_json: bool) -> None:
     """List the queries of all registries."""
     spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
-    wish = Wish(backbone=spec if backbone else None)
+    wish = Wish(backbone=spec if backbone else None, kind=kind)
     progress = BarProgress()
     if every:
         found = [one for one in stock.entries(progress=progress) if wish.matches(one.record)]
@@ -46,6 +53,7 @@ def list_command(every: bool, backbone: str | None, as_json: bool) -> None:
 @click.argument("words", nargs=-1)
 @click.option("--target", metavar="TEXT", help="Part of what a target is called.")
 @_backbone_option
+@_kind_option
 @click.option("--dataset", metavar="TEXT", help="Part of what a data set is called.")
 @click.option("--licence", metavar="SPDX", help="The query's licence.")
 @click.option("--min-dice", type=click.FloatRange(0, 1), help="The least mean Dice.")
@@ -56,6 +64,7 @@ def search_command(
     words: tuple[str, ...],
     target: str | None,
     backbone: str | None,
+    kind: str | None,
     dataset: str | None,
     licence: str | None,
     min_dice: float | None,
@@ -68,13 +77,15 @@ def search_command(
     All registries and the Hub are searched. WORDS may be left out if an option says what is looked
     for.
     """
-    if not words and all(one is None for one in (target, backbone, dataset, licence, min_dice)):
+    filters = (target, backbone, kind, dataset, licence, min_dice)
+    if not words and all(one is None for one in filters):
         raise UsageError("search for what?", hint="give words or a filter; `retq list` shows all")
     spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
     wish = Wish(
         words=words,
         target=target,
         backbone=spec if backbone else None,
+        kind=kind,
         dataset=dataset,
         licence=licence,
         min_dice=min_dice,
@@ -90,17 +101,32 @@ def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
     if not found:
         click.echo("nothing found", err=True)
         return
+    kinds = [kind for kind in KINDS if any(one.kind == kind for one in found)]
+    for kind in kinds:
+        if kinds != [SEGMENTATION]:
+            click.echo(f"{kind}:")
+        _print_kind([one for one in found if one.kind == kind], graded=kind == CLASSIFICATION)
+        click.echo("")
+    click.echo(f"fits: can be used with {spec.id}")
+
+
+def _print_kind(found: Sequence[Hit], *, graded: bool) -> None:
+    """Print queries of one kind, with the figures that these have."""
     rows = [
         (
             one.name,
             (one.version or "") + (" (yanked)" if one.yanked else ""),
             ", ".join(one.targets),
             _FITS[one.fits],
-            "" if one.auroc is None else f"{one.auroc:.4f}",
-            "" if one.dice is None else f"{one.dice:.4f}",
+            _figure(one.auroc),
+            _figure(one.kappa if graded else one.dice),
         )
         for one in found
     ]
-    columns = ["name", "version", "marks", "fits", "AUROC", "Dice"]
-    print_table(columns, rows, wrap=("name", "marks"), right=2)
-    click.echo(f"\nfits: can be used with {spec.id}")
+    verb, figure = ("tells", "kappa") if graded else ("marks", "Dice")
+    columns = ["name", "version", verb, "fits", "AUROC", figure]
+    print_table(columns, rows, wrap=("name", verb), right=2)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -7,13 +7,18 @@ import click
 
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
+from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
     from retq_hub.pipeline import Pipeline
+    from retq_hub.segment import Outcome
+    from retq_hub.summary import Line
 
-__all__ = ["segment_command"]
+__all__ = ["HEADINGS", "WRAPPED", "cells", "segment_command"]
 
+HEADINGS = ("image", "query", "target", "area", "probability")
+WRAPPED = ("image", "query", "target")
 _SHOWN = 20
 
 
@@ -29,7 +34,8 @@ _SHOWN = 20
     type=click.Choice(["npy", "png"]),
     help="Also write probabilities: float32 .npy or 16-bit PNG.",
 )
-@click.option("--overlay/--no-overlay", default=True, help="Draw each image with its masks.")
+@click.option("--overlay/--no-overlay", default=True, help="Draw each image with what was found.")
+@click.option("--volume", is_flag=True, help="Folders are volumes, one slice an image.")
 @click.option("--force", is_flag=True, help="Do again what is done.")
 @click.option("--backbone", help="Use this backbone instead of the queries' own.")
 @click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
@@ -41,59 +47,70 @@ def segment_command(
     output: Path,
     probability: Literal["npy", "png"] | None,
     overlay: bool,
+    volume: bool,
     force: bool,
     backbone: str | None,
     allow_mismatch: bool,
     as_json: bool,
 ) -> None:
-    """Segment IMAGES: files, folders or patterns. Done ones are skipped on a second run."""
+    """Segment and grade IMAGES: files, folders, patterns, volumes.
+
+    Done ones are skipped on a second run.
+    """
     _check_one(queries, lock, backbone, allow_mismatch)
     from dataclasses import asdict
 
     from retq_hub.segment import Options, find_images, segment
+    from retq_hub.volumerun import divide, segment_volumes
 
     progress = BarProgress()
-    jobs = find_images(images)
+    jobs, scans = divide(find_images(images, volume=volume), output)
     pipeline = _pipeline(queries, lock, backbone, allow_mismatch, progress)
     for note in pipeline.notes:
         progress.note(note)
     options = Options(probability=probability, overlays=overlay, force=force)
     done = segment(pipeline, jobs, output, options=options, progress=progress)
-    for error in done.failed.values():
+    scanned = segment_volumes(pipeline, scans, output, options=options, progress=progress)
+    failed = done.failed | scanned.failed
+    for error in failed.values():
         progress.note(f"retq: {error}")
     if as_json:
-        print_json(
-            {
-                "output": str(output),
-                "done": done.done,
-                "skipped": done.skipped,
-                "failed": {image: error.found for image, error in done.failed.items()},
-                "rows": [asdict(row) for row in done.rows],
-            }
-        )
+        document = {
+            "output": str(output),
+            "done": done.done,
+            "skipped": done.skipped,
+            "failed": {image: error.found for image, error in done.failed.items()},
+            "rows": [asdict(row) for row in done.rows],
+        }
+        print_json(document | ({"volumes": volume_document(scanned)} if scans else {}))
     else:
-        rows = [
-            (
-                Path(row.image).name,
-                row.query,
-                row.target,
-                f"{row.area:.2%}",
-                f"{row.max_probability:.3f}",
-            )
-            for row in done.rows[:_SHOWN]
-        ]
-        if rows:
-            columns = ("image", "query", "marks", "area", "highest probability")
-            print_table(columns, rows, wrap="image", right=2)
-        more = f", the first {_SHOWN} rows are above" if len(done.rows) > _SHOWN else ""
-        see = f"; see {output / 'summary.csv'}" if done.rows else ""
-        click.echo(
-            f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed"
-            f"{more}{see}"
-        )
-    if done.failed:
-        last = list(done.failed.values())[-1]
-        raise SystemExit(1 if done.done or done.skipped else last.exit_code)
+        if jobs:
+            _print_images(done, output)
+        if scans:
+            print_volumes(scanned, output)
+    if failed:
+        used = done.done + done.skipped + scanned.done + scanned.skipped
+        raise SystemExit(1 if used else list(failed.values())[-1].exit_code)
+
+
+def _print_images(done: "Outcome", output: Path) -> None:
+    """Print what was found in images, the first lines of it."""
+    from retq_hub.summary import told
+
+    lines = told(done.rows)
+    if lines:
+        print_table(HEADINGS, [cells(one) for one in lines[:_SHOWN]], wrap=WRAPPED, right=2)
+    more = f", the first {_SHOWN} lines are above" if len(lines) > _SHOWN else ""
+    see = f"; see {output / 'summary.csv'}" if done.rows else ""
+    click.echo(
+        f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{more}{see}"
+    )
+
+
+def cells(line: "Line") -> tuple[str, ...]:
+    """Give the cells of a line of the table of what was found."""
+    area = "whole image" if line.area is None else f"{line.area:.2%}"
+    return Path(line.image).name, line.query, line.target, area, f"{line.probability:.3f}"
 
 
 def _check_one(

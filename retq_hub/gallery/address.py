@@ -22,6 +22,7 @@ def read(query: Mapping[str, str]) -> Wanted:
     sort = query.get("sort", "")
     return Wanted(
         words=texts["words"],
+        kind=texts["kind"],
         target=texts["target"],
         backbone=texts["backbone"],
         dataset=texts["dataset"],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from retq_hub.backbone import Backbone
     from retq_hub.query import Query
-    from retq_hub.result import Segmentation
+    from retq_hub.result import Reading
 
 __all__ = ["MAX_QUERIES", "Bench", "Full"]
 
@@ -82,7 +82,7 @@ class Bench:
         with self._working:
             yield
 
-    def apply(self, items: Sequence[Item], image: "Image.Image") -> "Mapping[str, Segmentation]":
+    def apply(self, items: Sequence[Item], image: "Image.Image") -> "Mapping[str, Reading]":
         """Apply queries to a photograph, within one's `turn`.
 
         Args:
@@ -104,7 +104,7 @@ class Bench:
 
         queries = {one.repo: self._query(one.repo, one.commit) for one in items}
         pipeline = Pipeline(backbone=self._load(backbone), queries=queries, embed=False)
-        return pipeline(image).segmentations
+        return pipeline(image)
 
     def _load(self, name: str) -> "Backbone":
         from retq_hub.backbone import Backbone

@@ -14,6 +14,7 @@ __all__ = ["PAGE_SIZE", "Browse"]
 PAGE_SIZE = 24
 
 _TITLES = {
+    "kind": "Kind",
     "target": "Target",
     "backbone": "Backbone",
     "dataset": "Data set",

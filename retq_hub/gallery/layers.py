@@ -15,11 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from retq_hub.grades import sentence
+from retq_hub.grading import Grading, grading
 from retq_hub.markup import data_uri
-from retq_hub.overlay import PALETTE, outlined
-from retq_hub.result import AREA_PX, Segmentation
+from retq_hub.overlay import PALETTE, attention_map, outlined
+from retq_hub.result import AREA_PX, Classification, Reading, Segmentation, ZeroShot
 
-__all__ = ["MAX_SIDE_PX", "Layer", "Picture"]
+__all__ = ["MAX_SIDE_PX", "Layer", "Picture", "Told"]
+
+_ATTENTION_PX = 640
 
 MAX_SIDE_PX = 1024
 """Longest side of what is drawn and sent."""
@@ -57,6 +61,28 @@ class Layer:
         return "under 0.01\u00a0%" if (self.margin > 0).any() else "nothing marked"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What one query says of the whole photograph.
+
+    Attributes:
+        repo: The query's repository.
+        name: The query's.
+        grading: What it says.
+        attention: Where it looked, as the address of a picture; None where it has no attention.
+    """
+
+    repo: str
+    name: str
+    grading: Grading
+    attention: str | None
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in a sentence."""
+        return sentence(self.grading)
+
+
 class Picture:
     """A photograph, scaled down, with the layers that lie on it.
 
@@ -67,18 +93,29 @@ class Picture:
     Attributes:
         photograph: At most 1024 pixels a side.
         layers: In the order of the queries and their targets.
+        told: What queries say of the whole photograph, in their order.
         outlines: The photograph with each layer's outline, as the address of a picture.
     """
 
-    def __init__(self, image: Image.Image, found: Mapping[str, Segmentation]) -> None:
+    def __init__(self, image: Image.Image, found: Mapping[str, Reading]) -> None:
         self.photograph = image.copy()
         self.photograph.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
-        targets = [(repo, one, n) for repo, one in found.items() for n in range(len(one.logits))]
+        targets = [
+            (repo, one, n)
+            for repo, one in found.items()
+            if isinstance(one, Segmentation)
+            for n in range(len(one.logits))
+        ]
         self.layers = tuple(
             _layer(repo, one, n, colour, self.photograph.size)
             for (repo, one, n), colour in zip(targets, cycle(PALETTE), strict=False)
         )
 
+        self.told = tuple(
+            self._told(repo, one)
+            for repo, one in found.items()
+            if isinstance(one, Classification | ZeroShot)
+        )
         drawn = self.photograph
         for one in sorted(self.layers, key=lambda layer: -layer.area):
             drawn = outlined(drawn, one.margin, colour=one.colour)
@@ -101,6 +138,15 @@ class Picture:
                 for one in self.layers
             ],
         }
+
+    def _told(self, repo: str, found: Classification | ZeroShot) -> Told:
+        attention = None
+        if isinstance(found, Classification) and found.weights is not None:
+            drawn = attention_map(self.photograph, found, max_side_px=_ATTENTION_PX)
+            attention = data_uri(drawn, "JPEG")
+        return Told(
+            repo=repo, name=found.manifest.name, grading=grading(found), attention=attention
+        )
 
 
 def _layer(

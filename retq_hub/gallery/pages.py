@@ -15,6 +15,9 @@ from retq_hub import markup
 from retq_hub.card import NOT_A_DEVICE
 from retq_hub.digest import bytes_digest
 from retq_hub.gallery import address
+from retq_hub.grading import Share, probability_text
+from retq_hub.headline import GRADED, headline
+from retq_hub.kinds import Estimate
 from retq_hub.manifest import Interval, Licence, Target
 from retq_hub.tables import LABELS
 
@@ -117,13 +120,18 @@ def _environment() -> Environment:
         "notice": NOT_A_DEVICE,
         "static": _static,
         "labels": LABELS,
+        "grade_labels": GRADED,
+        "headline": headline,
         "address": address.write,
     }
     environment.filters |= {
         "day": _day,
         "digest": lambda digest: Markup(markup.digest_code(digest)),
+        "bar": _bar,
         "doi": lambda doi: Markup(markup.doi_link(doi)),
         "licence": _licence,
+        "estimate": _estimate,
+        "probability": probability_text,
         "range": _range,
         "size": _size,
         "swatch": lambda colour: Markup(markup.swatch(colour)),
@@ -156,6 +164,14 @@ def _target(target: Target) -> Markup:
 
 def _range(value: Interval) -> Markup:
     return Markup(markup.range_strip(value))
+
+
+def _estimate(value: Estimate) -> Markup:
+    return Markup(markup.estimate_strip(value))
+
+
+def _bar(share: Share) -> Markup:
+    return Markup(markup.share_bar(share.probability, said=share.said, threshold=share.threshold))
 
 
 def _size(size: int) -> str:

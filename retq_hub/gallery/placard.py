@@ -10,13 +10,22 @@ from starlette.responses import Response
 
 from retq_hub import notation
 from retq_hub.card import UNKNOWN, combination
+from retq_hub.dossier import shown
 from retq_hub.gallery.pages import refuse, render
 from retq_hub.gallery.prose import safe_html
 from retq_hub.gallery.shelf import Exhibit, Shelf
+from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, TEXT
 from retq_hub.manifest import QueryManifest
 from retq_hub.spec import BackboneSpec
+from retq_hub.tasks import kind_of, verb
 
 __all__ = ["Placard"]
+
+_SAID = {
+    SEGMENTATION: 'print(found.manifest.targets[0].label, f"{found.area:.2%}")',
+    CLASSIFICATION: "print(found.prediction, found.probabilities)",
+    TEXT: "print(found.prediction, found.probabilities)",
+}
 
 
 class Placard:
@@ -60,10 +69,18 @@ class Placard:
         licences = [manifest.licence, spec.licence if spec else UNKNOWN]
         licences += [data.licence for data in manifest.data]
         size_px = spec.preprocessing.size_px if spec else 0
+        reads = notation.written(manifest.basis, size_px=size_px)
+        if manifest.is_kind(CLASSIFICATION):
+            embedding = spec.pooling if spec else ""
+            reads = notation.pooled(manifest, embedding=embedding, size_px=size_px)
         return {
             "backbone": spec,
             "combination": combination(licences),
-            "basis": notation.written(manifest.basis, size_px=size_px),
+            "kind": kind_of(manifest),
+            "verb": verb(manifest),
+            "basis": reads,
+            "answer": notation.answer(manifest.head),
+            "counted": shown(manifest),
             "upsampling": notation.upsampling(manifest.head),
             "meaning": notation.meaning(manifest.head),
             "used": {data.split_digest for data in manifest.data},
@@ -78,6 +95,7 @@ def _use(exhibit: Exhibit, *, endpoint: str) -> dict[str, str]:
     shell = f"""export HF_ENDPOINT={shlex.quote(endpoint)}
 retq pull {name}
 retq segment eye.jpg -q {name} -o out/"""
+    said = _SAID[kind_of(item.manifest) if item.manifest else SEGMENTATION]
     python = f"""import os
 
 os.environ["HF_ENDPOINT"] = {json.dumps(endpoint)}
@@ -88,7 +106,7 @@ pipe = Pipeline.from_pretrained(
     queries=["{name}"]
 )
 for found in pipe("eye.jpg").values():
-    print(found.manifest.targets[0].label, f"{{found.area:.2%}}")"""
+    {said}"""
     return {"shell": shell, "python": python, "pin": name}
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from retq_hub.errors import Finding
 from retq_hub.manifest import QueryManifest
+from retq_hub.tasks import runs
 
 __all__ = [
     "FACETS",
@@ -25,7 +26,7 @@ __all__ = [
     "Wanted",
 ]
 
-FACETS = ("target", "backbone", "dataset", "licence")
+FACETS = ("kind", "target", "backbone", "dataset", "licence")
 """The members of `Wanted` that take one of several values."""
 
 SORTS = ("newest", "dice", "name")
@@ -38,6 +39,7 @@ class Wanted:
 
     Attributes:
         words: All of them occur in a query's name, summary, targets, data, backbone or licence.
+        kind: One of `retq_hub.kinds.KINDS`.
         target: The label of a target.
         backbone: A backbone's id.
         dataset: The title of a data set that it was trained on.
@@ -49,6 +51,7 @@ class Wanted:
     """
 
     words: str = ""
+    kind: str = ""
     target: str = ""
     backbone: str = ""
     dataset: str = ""
@@ -88,10 +91,7 @@ class Item:
     @property
     def passes(self) -> int:
         """How often the backbone runs over an image for it."""
-        if self.manifest is None:
-            return 0
-        views = len(self.manifest.basis.views or ("plain",))
-        return views * sum(one.tiles**2 for one in self.manifest.basis.passes)
+        return 0 if self.manifest is None else runs(self.manifest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ SORTS = {
 }
 """What can be sorted by, and how."""
 
-FACETS = ("target", "backbone", "dataset", "licence")
+FACETS = ("kind", "target", "backbone", "dataset", "licence")
 """What is counted, and can be filtered by."""
 
 _LISTED = (
@@ -43,6 +43,7 @@ class Wanted:
 
     Attributes:
         words: All of them must occur in name, summary, targets, backbone or data sets.
+        kind: One of `retq_hub.kinds.KINDS`.
         target: Label of a target.
         backbone: Id of a backbone.
         dataset: Title of a data set.
@@ -55,6 +56,7 @@ class Wanted:
     """
 
     words: str = ""
+    kind: str | None = None
     target: str | None = None
     backbone: str | None = None
     dataset: str | None = None
@@ -124,7 +126,7 @@ class Found:
     Attributes:
         rows: The page.
         total: Number of rows on all pages.
-        facets: For target, backbone, dataset and licence: values and how many rows have them.
+        facets: For kind, target, backbone, dataset and licence: values and how many rows have them.
     """
 
     rows: list[Listed]

@@ -12,7 +12,12 @@ from retq_hub.errors import StorageError
 
 __all__ = ["Database"]
 
-_VERSION = 1
+_VERSION = 2
+
+_FROM_1 = """
+INSERT OR IGNORE INTO facets SELECT 'kind', 'segmentation', repo FROM queries WHERE version != ''
+"""
+"""There was no other kind before."""
 
 _SCHEMA = """
 CREATE TABLE settings (
@@ -200,6 +205,9 @@ class Database:
                 connection.execute(statement)
             secret = ("secret", secrets.token_hex(32))
             connection.execute("INSERT INTO settings VALUES (?, ?)", secret)
+        if found == 1:
+            connection.execute(_FROM_1)
+        if found < _VERSION:
             connection.execute(f"PRAGMA user_version={_VERSION}")
 
     def secret(self) -> bytes:

@@ -4,9 +4,11 @@ import json
 import sqlite3
 from typing import Any
 
+from retq_hub.headline import headline
 from retq_hub.manifest import QueryManifest
 from retq_hub.server import checks
 from retq_hub.server.checks import Verdict
+from retq_hub.tasks import kind_of
 
 __all__ = ["update"]
 
@@ -35,13 +37,14 @@ def _row(verdict: Verdict, name: str) -> tuple[list[Any], list[tuple[str, str]]]
         return [*nothing, findings, name.lower()], []
     targets = [target.label for target in manifest.targets]
     datasets = [data.title for data in manifest.data]
-    figures = manifest.metrics[0].values if manifest.metrics else {}
-    means = [figures[one].mean if one in figures else None for one in ("dice", "auroc")]
+    figures = headline(manifest)
+    means = [figures.dice, figures.auroc]
     row = [manifest.name, manifest.version, manifest.summary, json.dumps(targets)]
     row += [manifest.backbone.id, manifest.backbone.weights_digest, json.dumps(datasets)]
     facets = [("target", one) for one in targets]
     facets += [("backbone", manifest.backbone.id), ("licence", manifest.licence.id)]
     facets += [("dataset", one) for one in datasets]
+    facets.append(("kind", kind_of(manifest)))
     words = _words(manifest, name)
     return [*row, manifest.licence.id, *means, verdict.floats, findings, words], facets
 

@@ -213,6 +213,7 @@ class HubShelf:
 def _sought(wanted: gallery.Wanted, size: int) -> catalogue.Wanted:
     return catalogue.Wanted(
         words=wanted.words,
+        kind=wanted.kind or None,
         target=wanted.target or None,
         backbone=wanted.backbone or None,
         dataset=wanted.dataset or None,

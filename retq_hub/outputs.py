@@ -1,0 +1,213 @@
+"""What is written of one image: masks, probabilities, attention, pictures, and its rows.
+
+All files of an image begin with its stem; those of a query go on with its name.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from retq_hub.digest import file_digest
+from retq_hub.grading import Share, grading
+from retq_hub.images import decode
+from retq_hub.overlay import attention_at, graded, overlay
+from retq_hub.pipeline import Pipeline
+from retq_hub.result import AREA_PX, Classification, Reading, Segmentation
+from retq_hub.storage import whole_file
+from retq_hub.summary import Row
+
+__all__ = ["Job", "Options", "wanted", "write_image"]
+
+_COMPONENT_PX = 1024
+"""Longer side at which the largest component is looked for."""
+
+_SAVING: dict[str, dict[str, Any]] = {
+    ".png": {"compress_level": 3},
+    ".jpg": {"quality": 92, "subsampling": 0},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """An image to work on, and the name its files begin with, relative to the output folder."""
+
+    image: Path
+    stem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to write.
+
+    Attributes:
+        probability: ``npy``: float32 of the image's size; ``png``: 16 bits, 65535 is certain.
+        overlays: Whether to draw each image with its masks and gradings.
+        force: Do again what is done.
+    """
+
+    probability: Literal["npy", "png"] | None = None
+    overlays: bool = True
+    force: bool = False
+
+
+def write_image(pipeline: Pipeline, job: Job, output: Path, options: Options) -> Iterator[Row]:
+    """Apply a pipeline to one image, write its files and give its rows; the overlay comes last.
+
+    Raises:
+        ImageError: The image cannot be used.
+        StorageError: The folder cannot be written.
+    """
+    image = decode(job.image)
+    about: dict[str, Any] = {
+        "image": str(job.image),
+        "weights_digest": pipeline.backbone.weights_digest,
+        "image_sha256": file_digest(job.image),
+    }
+    result = pipeline(image)
+    for name, found in result.items():
+        stem = f"{job.stem}_{name}"
+        attention = _write_attention(image, found, output, stem, options)
+        masks = _write_masks(found, output, stem, options)
+        for number, members in enumerate(_said(found)):
+            manifest = found.manifest
+            yield Row(
+                **about,
+                **members,
+                query=name,
+                target=manifest.targets[number].name,
+                version=manifest.version,
+                digest=manifest.digest,
+                width=found.size[0],
+                height=found.size[1],
+                mask=masks[number] if masks else None,
+                attention=attention,
+            )
+    if options.overlays:
+        _save(overlay(image, result), output / f"{job.stem}_overlay.jpg")
+
+
+def wanted(job: Job, rows: Iterable[Row], options: Options) -> set[str]:
+    """Give the files that an image has once it is done, relative to the output folder.
+
+    Args:
+        job: The image.
+        rows: All its rows.
+        options: What is to be written.
+    """
+    files = {f"{job.stem}_overlay.jpg"} if options.overlays else set()
+    for row in rows:
+        files.update(row.files)
+        if row.mask and options.probability:
+            files.add(f"{row.mask.removesuffix('_mask.png')}_probability.{options.probability}")
+        if row.attention and options.overlays:
+            files.add(f"{row.attention.removesuffix('.png')}.jpg")
+    return files
+
+
+def _write_masks(found: Reading, output: Path, stem: str, options: Options) -> list[str]:
+    """Write the masks of a query that has them, and give the files' names."""
+    if not isinstance(found, Segmentation):
+        return []
+    masks = found.mask_at(*found.size)
+    names = []
+    for number, target in enumerate(found.manifest.targets):
+        marks = stem if len(masks) == 1 else f"{stem}_{target.name}"
+        _save_png(masks[number].astype(np.uint8) * 255, output / f"{marks}_mask.png")
+        if options.probability:
+            _save_probability(found, number, output / f"{marks}_probability", options)
+        names.append(f"{marks}_mask.png")
+    return names
+
+
+def _write_attention(
+    image: Image.Image, found: Reading, output: Path, stem: str, options: Options
+) -> str | None:
+    """Write where a query looked, 16 bits, 65535 where most; with overlays a picture of it too."""
+    if not isinstance(found, Classification) or found.weights is None:
+        return None
+    name = f"{stem}_attention.png"
+    _save_png(_sixteen_bits(attention_at(found, *found.size)), output / name)
+    if options.overlays:
+        _save(graded(image, found), output / f"{stem}_attention.jpg")
+    return name
+
+
+def _said(found: Reading) -> Iterator[dict[str, Any]]:
+    """Give the members of each target's row that say something of the image."""
+    told = grading(found)
+    for number in range(len(found.manifest.targets)):
+        share = told.shares[number] if told else None
+        yield (_marked(found, number) if isinstance(found, Segmentation) else _unmarked(share)) | {
+            "probability": round(share.probability, 6) if share else None,
+            "predicted": share.said if share else None,
+        }
+
+
+def _marked(found: Segmentation, number: int) -> dict[str, Any]:
+    x, y = _centroid(found, number) or (None, None)
+    highest = float(found.probability_at(AREA_PX, AREA_PX)[number].max())
+    area = float(found.mask_at(AREA_PX, AREA_PX)[number].mean())
+    return {
+        "area": round(area, 6),
+        "centroid_x": x,
+        "centroid_y": y,
+        "max_probability": round(highest, 6),
+        "threshold": found.manifest.head.thresholds[number],
+    }
+
+
+def _unmarked(share: Share | None) -> dict[str, Any]:
+    nothing = dict.fromkeys(("area", "centroid_x", "centroid_y", "max_probability"))
+    return {**nothing, "threshold": share.threshold if share else None}
+
+
+def _centroid(found: Segmentation, number: int) -> tuple[float, float] | None:
+    """Give the centroid of the largest 8-connected component, in pixels of the image."""
+    from scipy import ndimage
+
+    width, height = found.size
+    scale = min(1.0, _COMPONENT_PX / max(width, height))
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    mask = found.mask_at(*small)[number]
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    if count == 0:
+        return None
+    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    y, x = ndimage.center_of_mass(labels == largest)
+    return (
+        round((x + 0.5) * width / small[0] - 0.5, 1),
+        round((y + 0.5) * height / small[1] - 0.5, 1),
+    )
+
+
+def _save_probability(found: Segmentation, number: int, stem: Path, options: Options) -> None:
+    probability = found.probability_at(*found.size)[number]
+    if options.probability == "png":
+        _save_png(_sixteen_bits(probability), stem.with_name(stem.name + ".png"))
+        return
+    with (
+        whole_file(stem.with_name(stem.name + ".npy")) as temporary,
+        temporary.open("wb") as stream,
+    ):
+        np.save(stream, probability)
+
+
+def _sixteen_bits(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    return np.rint(values * 65535).astype(np.uint16)
+
+
+def _save_png(pixels: NDArray[Any], path: Path) -> None:
+    _save(Image.fromarray(pixels), path)
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    with whole_file(path) as temporary:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG" if path.suffix == ".png" else "JPEG", **_SAVING[path.suffix])
+        temporary.write_bytes(buffer.getbuffer())

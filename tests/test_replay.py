@@ -1,0 +1,46 @@
+"""What an artifact recorded of the probe comes out again, or is found not to."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from graders import make_grader
+from kinds import make_text, texted
+from tiny import Tiny
+
+from retq_hub import artifact
+from retq_hub.query import Query
+from retq_hub.replay import replay
+
+
+@pytest.mark.parametrize(
+    ("pool", "activation"),
+    [("embedding", "softmax"), ("attention", "ordinal"), ("attention", "sigmoid")],
+)
+def test_scores_come_out_again(pool: str, activation: str, tmp_path: Path, tiny: Tiny):
+    folder = make_grader(
+        tmp_path / "grade", backbone=tiny.backbone, pool=pool, activation=activation, heads=2
+    )
+    golden = artifact.read(folder).golden
+    found, said = replay(Query.from_pretrained(folder), golden, tiny.backbone)
+    assert found == []
+    assert ("of the attention lies elsewhere" in said) == (pool == "attention")
+    other = replace(golden, scores=golden.scores + 0.1)
+    (finding,) = replay(Query.from_pretrained(folder), other, tiny.backbone)[0]
+    assert "a score deviates by 0.1, at most 0.05 is allowed" in finding.what
+
+
+def test_attention_that_moved_is_found(tmp_path: Path, tiny: Tiny):
+    folder = make_grader(tmp_path / "grade", backbone=tiny.backbone, pool="attention")
+    golden = artifact.read(folder).golden
+    moved = replace(golden, logits=golden.logits[:, ::-1].copy())
+    (finding,) = replay(Query.from_pretrained(folder), moved, tiny.backbone)[0]
+    assert "of the attention lies elsewhere, at most 1% may" in finding.what
+
+
+def test_maps_of_texts_come_out_again(tmp_path: Path):
+    backbone = texted()
+    folder = make_text(tmp_path / "text", backbone=backbone)
+    golden = artifact.read(folder).golden
+    found, said = replay(Query.from_pretrained(folder), golden, backbone)
+    assert (found, said[:31]) == ([], "largest deviation of a logit 0,")
