@@ -262,10 +262,8 @@ def write(
 
 def with_files(made: Artifact) -> Artifact:
     """Give an artifact whose manifest names its files' digests, as it will be written."""
-    files = {
-        name: FileDigest(sha256=bytes_digest(blob), size=len(blob))
-        for name, blob in _blobs(made).items()
-    }
+    blobs = _blobs(made).items()
+    files = {name: FileDigest(sha256=bytes_digest(one), size=len(one)) for name, one in blobs}
     return replace(made, manifest=replace(made.manifest, files=files))
 
 

@@ -25,7 +25,7 @@ def test_a_union_has_each_layer_of_each_pass_once() -> None:
     assert span([one, one]) == one
 
 
-def test_other_views_or_another_norm_have_no_span() -> None:
+def test_other_views_or_another_norm_have_no_union() -> None:
     one = Basis(passes=(WHOLE,), norm=True)
     assert span([one, Basis(passes=(WHOLE,), norm=False)]) is None
     assert span([one, Basis(passes=(WHOLE,), norm=True, views=("plain", "mirrored"))]) is None
