@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retq_hub.adaptation import adapt
     from retq_hub.backbone import Backbone
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
@@ -26,6 +27,7 @@ _HOMES = {
     "Query": "retq_hub.query",
     "Result": "retq_hub.result",
     "RetqError": "retq_hub.errors",
+    "adapt": "retq_hub.adaptation",
     "evaluate": "retq_hub.evaluation",
     "port": "retq_hub.porting",
     "train": "retq_hub.training",
@@ -38,6 +40,7 @@ __all__ = [
     "Query",
     "Result",
     "RetqError",
+    "adapt",
     "evaluate",
     "port",
     "train",

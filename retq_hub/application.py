@@ -119,8 +119,7 @@ class Application:
         assert similarity is not None, "texts are compared by cosine"
         (block,) = given.blocks(manifest.basis)
         tokens, whole = self._backbone.shared(block), self._backbone.shared(given.whole)
-        lengths = whole.norm() if similarity.per == "image" else tokens.norm(dim=1, keepdim=True)
-        ready = similarity.scale * tokens / lengths.clamp(min=1e-12)
+        ready = pooling.aligned(tokens, whole, scale=similarity.scale, per=similarity.per)
         guided = manifest.head.guided
         return ZeroShot(
             logits=logit_map([ready[None]], query.vector, query.bias)[0].numpy(),

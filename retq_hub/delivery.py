@@ -95,6 +95,7 @@ def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
         return ""
     data = ", ".join(dict.fromkeys(one.licence.id for one in manifest.data))
     return (
-        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}, data {data}\n"
+        f"licences: query {manifest.licence.id}, backbone {backbone.spec.licence.id}"
+        f"{f', data {data}' if data else ''}\n"
         f"  together: {card.combination(every).partition(' (')[0]}"
     )

@@ -15,7 +15,7 @@ from retq_hub.errors import CheckpointError, UsageError
 from retq_hub.spec import BackboneSpec
 from retq_hub.trunk import expected_shapes
 
-__all__ = ["Encoder", "check_state", "expected_shapes"]
+__all__ = ["Encoder", "check_state", "expected_shapes", "refuse_misfit"]
 
 
 class Encoder(nn.Module):
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec = spec
         self.trunk: Any = trunk.build(spec)
-        _check(state, _shapes(self.trunk), spec)
+        refuse_misfit(state, _shapes(self.trunk), _named(spec))
         single = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in state.items()
@@ -165,16 +165,22 @@ def check_state(state: Mapping[str, Tensor], spec: BackboneSpec) -> None:
     Raises:
         CheckpointError: A tensor is missing, extra or misshapen; the message names them.
     """
-    _check(state, expected_shapes(spec), spec)
+    refuse_misfit(state, expected_shapes(spec), _named(spec))
 
 
-def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def _check(
-    state: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], spec: BackboneSpec
+def refuse_misfit(
+    state: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], what: str
 ) -> None:
+    """Refuse a state dict that has other names or shapes than a network.
+
+    Args:
+        state: The state dict.
+        wanted: The network's names and shapes.
+        what: The network, for the message.
+
+    Raises:
+        CheckpointError: A tensor is missing, extra or misshapen; the message names them.
+    """
     missing = sorted(wanted.keys() - state.keys())
     extra = sorted(state.keys() - wanted.keys())
     misshapen = [
@@ -185,10 +191,17 @@ def _check(
     kinds = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
     if found := [f"{len(names)} {kind} ({_some(names)})" for kind, names in kinds if names]:
         raise CheckpointError(
-            f"the checkpoint does not fit {spec.id} ({spec.architecture.name}): "
-            + ", ".join(found),
+            f"the checkpoint does not fit {what}: " + ", ".join(found),
             hint="it is another model's, or incomplete",
         )
+
+
+def _named(spec: BackboneSpec) -> str:
+    return f"{spec.id} ({spec.architecture.name})"
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def _some(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-__all__ = ["cosines", "evidence", "pool", "probabilities", "weights"]
+__all__ = ["aligned", "cosines", "evidence", "pool", "probabilities", "weights"]
 
 
 def weights(logits: Tensor, weighting: str) -> Tensor:
@@ -68,6 +68,24 @@ def evidence(block: Tensor, maps: Tensor, vector: Tensor, *, whole: bool) -> Ten
     found = torch.einsum("kad,nd,an->kn", parts, block.float(), shares)
     g = _side(block)
     return found.reshape(len(vector), g, g)
+
+
+def aligned(tokens: Tensor, whole: Tensor, *, scale: float, per: str) -> Tensor:
+    """Divide tokens by a norm, so that their dot products with texts are cosines times a scale.
+
+    Args:
+        tokens: (N, P) float32, in the space shared with text.
+        whole: (P,) float32, the image embedding there.
+        scale: What cosines are multiplied by.
+        per: By whose norm: ``token``, each by its own; ``image``, all by that of the embedding,
+            so that, where the embedding is their mean, the mean of the map is the image's logit.
+
+    Returns:
+        (N, P) float32.
+    """
+    lengths = whole.norm() if per == "image" else tokens.norm(dim=1, keepdim=True)
+    found: Tensor = scale * tokens / lengths.clamp(min=1e-12)
+    return found
 
 
 def cosines(vectors: Tensor, texts: Tensor, scale: float) -> Tensor:

@@ -13,6 +13,7 @@ from retq_hub.errors import Finding, ManifestError, NotFoundError
 __all__ = [
     "ASSESSMENT",
     "BACKBONE",
+    "DESCRIPTORS",
     "EVALUATION",
     "INDEX",
     "LOCK",
@@ -33,6 +34,7 @@ RECORD = "record-1"
 EVALUATION = "evaluation-1"
 ASSESSMENT = "assessment-1"
 LOCK = "lock-1"
+DESCRIPTORS = "descriptors-1"
 
 _MAX_JSON_BYTES = 64 * 2**20
 

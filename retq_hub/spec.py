@@ -14,6 +14,8 @@ __all__ = [
     "Preprocessing",
     "Source",
     "Step",
+    "TextSpec",
+    "TokenizerSpec",
     "Tokens",
 ]
 
@@ -119,6 +121,56 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenizerSpec:
+    """How prompts become numbers: ``wordpiece`` or ``bpe``, and where its vocabulary is had.
+
+    ``digest`` is that of the vocabulary, see `retq_hub.tokenizer`.
+    """
+
+    kind: str
+    lowercase: bool
+    sources: tuple[Source, ...]
+    digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSpec:
+    """The text encoder beside an image encoder, its weights in the same checkpoint.
+
+    Attributes:
+        title: What it is, for people.
+        name: The class of ``transformers`` that builds it.
+        config: Arguments of that class's configuration.
+        max_tokens: Longest prompt, its begin and end tokens counted.
+        pooling: ``class-token``, ``end-token``, or ``layer-mean``: over ``layers`` and all
+            positions, padding counted.
+        projection: Widths of the matrices that lead to the shared space, GELU between them.
+        average: How the unit-norm prompts of a target become its vector: their ``mean``, or
+            ``unit-mean``, brought to unit norm again.
+        similarity: By whose norm tokens are divided: ``image`` or ``token``.
+        template: The sentence that a prompt is put into, in place of ``{}``.
+        tokenizer: How prompts become numbers.
+        map: From the checkpoint to the names that `retq_hub.textencoder` has.
+        layers: Of ``layer-mean``, 0: the embeddings; None: there are none to choose.
+        log_scale: What the logarithm of the scale is held to; None: it is taken as it is.
+    """
+
+    title: str
+    name: str
+    config: dict[str, Any]
+    max_tokens: int
+    pooling: str
+    projection: tuple[int, ...]
+    average: str
+    similarity: str
+    template: str
+    tokenizer: TokenizerSpec
+    map: tuple[Step, ...]
+    layers: tuple[int, ...] | None = None
+    log_scale: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
     """A backbone, as ``registry/backbones/<id>.json`` describes it."""
 
@@ -136,6 +188,7 @@ class BackboneSpec:
     licence: Licence
     weights_digest: str | None
     fingerprint: Fingerprint | None
+    text: TextSpec | None = None
     citation: str | None = None
     hub_id: str | None = None
     spec: str = "retq-backbone/1"

@@ -23,11 +23,19 @@ class CachedWeights:
         path: The safetensors file, canonical (timm) names.
         digest: Its weights digest, as it was when they were converted.
         origin: The source it was made from, for people.
+        text_digest: The weights digest of the text encoder that lies beside it; None: there is
+            none, because the model has none or the checkpoint held the image encoder alone.
     """
 
     path: Path
     digest: str
     origin: str
+    text_digest: str | None = None
+
+    @property
+    def text_path(self) -> Path:
+        """The safetensors file of the text encoder."""
+        return self.path.with_name("text.safetensors")
 
 
 def cached(spec: BackboneSpec) -> CachedWeights | None:
@@ -36,9 +44,12 @@ def cached(spec: BackboneSpec) -> CachedWeights | None:
     try:
         note = read_json(folder / "weights.json")
         found = CachedWeights(
-            path=folder / "weights.safetensors", digest=note["digest"], origin=note["origin"]
+            path=folder / "weights.safetensors",
+            digest=note["digest"],
+            origin=note["origin"],
+            text_digest=note.get("text_digest"),
         )
-    except (RetqError, KeyError, TypeError):
+    except (RetqError, AttributeError, KeyError, TypeError):
         return None
     known = spec.weights_digest
     return found if found.path.is_file() and known in (None, found.digest) else None

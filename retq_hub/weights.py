@@ -17,14 +17,23 @@ from retq_hub import lookalike, registry, statefile
 from retq_hub.checkpoint import alone, fetch
 from retq_hub.digest import TensorBytes, weights_digest
 from retq_hub.encoder import check_state
-from retq_hub.errors import CheckpointError, DigestMismatch, storage_errors
+from retq_hub.errors import CheckpointError, DigestMismatch, NotFoundError, storage_errors
 from retq_hub.keymap import canonical
 from retq_hub.progress import Progress
 from retq_hub.spec import BackboneSpec, Source
 from retq_hub.storage import whole_folder, write_json
 from retq_hub.weightfile import CachedWeights, cached
 
-__all__ = ["CachedWeights", "cached", "convert", "digest_of", "ensure", "load"]
+__all__ = [
+    "CachedWeights",
+    "cached",
+    "convert",
+    "convert_text",
+    "digest_of",
+    "ensure",
+    "load",
+    "load_text",
+]
 
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
 
@@ -67,8 +76,8 @@ def _fetched(
     """Fetch, convert and cache a backbone's weights."""
     sources = (Source(kind="file", path=str(file), sha256=sha256),) if file else spec.sources
     with fetch(sources, sha256=sha256, progress=progress) as (checkpoint, origin):
-        state = convert(checkpoint, spec)
-    digest = digest_of(state)
+        state, text = convert(checkpoint, spec), convert_text(checkpoint, spec)
+    digest, text_digest = digest_of(state), digest_of(text) if text else None
     if spec.weights_digest not in (None, digest):
         raise DigestMismatch(
             f"the weights from {origin}",
@@ -79,8 +88,14 @@ def _fetched(
     folder = registry.weights_folder(spec)
     with whole_folder(folder) as temporary:
         _save(state, temporary / "weights.safetensors")
-        write_json(temporary / "weights.json", {"digest": digest, "origin": origin})
-    return CachedWeights(path=folder / "weights.safetensors", digest=digest, origin=origin)
+        note = {"digest": digest, "origin": origin}
+        if text_digest is not None:
+            _save(text, temporary / "text.safetensors")
+            note["text_digest"] = text_digest
+        write_json(temporary / "weights.json", note)
+    return CachedWeights(
+        path=folder / "weights.safetensors", digest=digest, origin=origin, text_digest=text_digest
+    )
 
 
 def load(found: CachedWeights) -> dict[str, Tensor]:
@@ -90,21 +105,33 @@ def load(found: CachedWeights) -> dict[str, Tensor]:
         DigestMismatch: The file was changed since it was converted.
         CheckpointError: The file is no safetensors any more.
     """
-    try:
-        state = load_file(found.path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{found.path} cannot be read ({error})",
-            hint="`retq backbones fetch --again` makes it anew",
-        ) from error
-    digest = digest_of(state)
-    if digest != found.digest:
-        raise DigestMismatch(
-            str(found.path),
-            expected=found.digest,
-            actual=digest,
-            hint="`retq backbones fetch --again` makes it anew",
+    return _loaded(found.path, found.digest)
+
+
+def load_text(found: CachedWeights, spec: BackboneSpec) -> dict[str, Tensor]:
+    """Load the cached weights of a backbone's text encoder and check their digest.
+
+    Raises:
+        NotFoundError: The checkpoint that the weights came from held no text encoder.
+        DigestMismatch: The file was changed since it was converted.
+        CheckpointError: The file is no safetensors any more.
+    """
+    if found.text_digest is None:
+        raise NotFoundError(
+            f"the weights of {spec.id} that are here came without its text encoder",
+            hint=f"`retq backbones fetch {spec.id} --again`, or --file with the whole checkpoint",
         )
+    return _loaded(found.text_path, found.text_digest)
+
+
+def _loaded(path: Path, digest: str) -> dict[str, Tensor]:
+    hint = "`retq backbones fetch --again` makes it anew"
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})", hint=hint) from error
+    if (actual := digest_of(state)) != digest:
+        raise DigestMismatch(str(path), expected=digest, actual=actual, hint=hint)
     return state
 
 
@@ -134,6 +161,27 @@ def convert(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
         specs = registry.backbone_specs().values()
         raise lookalike.named(error, document, spec.id, specs) from error
     return state
+
+
+def convert_text(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
+    """Read the text encoder out of a checkpoint in its upstream form.
+
+    Args:
+        path: ``.safetensors`` or ``.pth``.
+        spec: The backbone.
+
+    Returns:
+        The tensors by the names of `retq_hub.textencoder`, which checks them; none where the
+        backbone has no text encoder, or the checkpoint holds the image encoder alone.
+
+    Raises:
+        CheckpointError: Not readable, or not safe.
+    """
+    if spec.text is None:
+        return {}
+    document = statefile.read(path)
+    state = canonical(statefile.state_dict(document, spec.checkpoint.key, path), spec.text.map)
+    return state if any(name.startswith("encoder.") for name in state) else {}
 
 
 def digest_of(state: Mapping[str, Tensor]) -> str:

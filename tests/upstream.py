@@ -4,8 +4,9 @@ Number i of a tensor is the i-th pair of bytes, little-endian, of SHAKE-256 over
 ``retq-golden-1/<name>``, over 32768, less 1: it lies in [-1, 1). Vectors are 0.2 of it, and 1 more
 where they scale (weights of norms, layer scales, variances); what begins with an axis of 1 (class
 token, positions) is half of it; everything else is it times the root of 3 over the product of all
-axes but the first. Counters are 0. DINOv3's periods are 100 to the power of 0, 1/16 ... 15/16, as
-its code computes them; the mask of its bias, whose keys' part it thereby ignores, is dropped here.
+axes but the first. Counters are 0, ``logit_scale`` is 4. DINOv3's periods are 100 to the power of
+0, 1/16 ... 15/16, as its code computes them; the mask of its bias, whose keys' part it thereby
+ignores, is dropped here.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ def tensor(name: str, shape: Sequence[int]) -> Tensor:
     """Make one tensor of a checkpoint."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros(tuple(shape), dtype=torch.int64)
+    if name == "logit_scale":
+        return torch.tensor(4.0)
     if name == "rope_embed.periods":
         return 100 ** (torch.arange(*shape) / shape[0])
     raw = hashlib.shake_256(f"retq-golden-1/{name}".encode()).digest(2 * prod(shape))

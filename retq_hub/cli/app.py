@@ -13,9 +13,11 @@ from retq_hub.errors import RetqError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
+    "adapt": "adapt",
     "algebra": "algebra",
     "backbones": "backbones",
     "card": "card",
+    "compile-text": "compile_text",
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",

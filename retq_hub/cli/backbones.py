@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from retq_hub import registry
+from retq_hub.checkpoint import describe
 from retq_hub.cli.console import BarProgress, print_facts, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed, Finding
@@ -65,6 +66,7 @@ def info_command(name: str, as_json: bool) -> None:
         ("input", f"{spec.preprocessing.size_px} px, {spec.preprocessing.resize}{_grey(spec)}"),
         ("position grid", _position(spec)),
         ("embedding", spec.pooling),
+        *_text(spec),
         *(("weights from", _source(source)) for source in spec.sources),
         *(("to accept", source.accept) for source in spec.sources if source.accept),
         ("weights digest", spec.weights_digest or "not pinned: nobody has verified one yet"),
@@ -116,6 +118,15 @@ def verify_command(name: str, as_json: bool) -> None:
     click.echo(f"weights digest {backbone.weights_digest}")
     stated = "no fingerprint in the spec" if distance is None else f"{distance:.2g} from the spec's"
     click.echo(f"fingerprint    {stated}")
+
+
+def _text(spec: BackboneSpec) -> list[tuple[str, str]]:
+    """Say what its text encoder is, if it has one."""
+    if spec.text is None:
+        return []
+    sentence = f"prompts of at most {spec.text.max_tokens} tokens in {spec.text.template!r}"
+    vocabulary = "; ".join(describe(one) for one in spec.text.tokenizer.sources)
+    return [("text", f"{spec.text.title}; {sentence}"), ("vocabulary", vocabulary)]
 
 
 def _state(spec: BackboneSpec) -> str:

@@ -1,18 +1,29 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from retq_hub import names
 from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
     from retq_hub.dataset import Dataset
     from retq_hub.labels import LabelSet
+    from retq_hub.manifest import Licence
 
-__all__ = ["dataset_options", "json_option", "label_options", "open_dataset", "open_labels"]
+__all__ = [
+    "dataset_options",
+    "json_option",
+    "label_options",
+    "licence_named",
+    "open_dataset",
+    "open_labels",
+    "slug",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -180,3 +191,17 @@ def open_labels(
     if len(column) > 1:
         raise UsageError(f"{dataset} is read one column at a time", hint="name one --column")
     return labelsets.open_labels(str(dataset), data, column=column[0], split=part)
+
+
+def licence_named(identifier: str | None) -> "Licence | None":
+    """Make a licence of its identifier; ``NC`` in it forbids commercial use."""
+    from retq_hub.manifest import Licence
+
+    if identifier is None:
+        return None
+    return Licence(id=identifier, commercial_use=False if "NC" in identifier.split("-") else None)
+
+
+def slug(name: str) -> str:
+    """Make a query's name of a folder's."""
+    return re.sub(r"[^a-z0-9.]+", "-", names.folded(name)).strip("-.")

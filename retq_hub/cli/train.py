@@ -1,20 +1,16 @@
 """``retq train``: fit a query to images and masks."""
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json
-from retq_hub.cli.options import dataset_options, json_option, open_dataset
+from retq_hub.cli.options import dataset_options, json_option, licence_named, open_dataset, slug
 from retq_hub.errors import UsageError
 
-if TYPE_CHECKING:
-    from retq_hub.manifest import Licence
-
-__all__ = ["licence_of", "slug", "train_command"]
+__all__ = ["train_command"]
 
 
 @click.command("train")
@@ -159,7 +155,7 @@ def train_command(
             seed=seed,
         ),
         backbone=LazyBackbone(backbone or DEFAULT_BACKBONE, progress=progress),
-        licence=licence_of(licence),
+        licence=licence_named(licence),
         authors=author or ("not named",),
         progress=progress,
     )
@@ -180,17 +176,3 @@ def train_command(
         )
         return
     click.echo(str(done.folder))
-
-
-def licence_of(identifier: str | None) -> "Licence | None":
-    """Make a licence of its identifier; ``NC`` in it forbids commercial use."""
-    from retq_hub.manifest import Licence
-
-    if identifier is None:
-        return None
-    return Licence(id=identifier, commercial_use=False if "NC" in identifier.split("-") else None)
-
-
-def slug(name: str) -> str:
-    """Make a query's name of a folder's."""
-    return re.sub(r"[^a-z0-9.]+", "-", names.folded(name)).strip("-.")

@@ -7,8 +7,7 @@ import click
 
 from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json
-from retq_hub.cli.options import json_option, label_options, open_labels
-from retq_hub.cli.train import licence_of, slug
+from retq_hub.cli.options import json_option, label_options, licence_named, open_labels, slug
 from retq_hub.errors import UsageError
 
 __all__ = ["train_labels_command"]
@@ -106,7 +105,7 @@ def train_labels_command(
         ),
         weigh_by=None if weigh_by is None else Query.from_pretrained(weigh_by, progress=progress),
         backbone=None if backbone is None else LazyBackbone(backbone, progress=progress),
-        licence=licence_of(licence),
+        licence=licence_named(licence),
         authors=author or ("not named",),
         progress=progress,
     )
