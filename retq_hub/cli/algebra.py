@@ -8,8 +8,7 @@ import click
 
 from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json, print_table
-from retq_hub.cli.options import Command, json_option
-from retq_hub.cli.train import licence_of, slug
+from retq_hub.cli.options import Command, json_option, licence_named, slug
 from retq_hub.errors import UsageError
 from retq_hub.similarity import THRESHOLD
 
@@ -152,7 +151,7 @@ def _make(operation: "Callable[[Identity], Query]", result: _Result) -> None:
         name=result["name"] or slug(output.resolve().name),
         version=number,
         summary=result["summary"],
-        licence=licence_of(result["licence"]),
+        licence=licence_named(result["licence"]),
     )
     manifest = keep(operation(identity), output, progress=BarProgress())
     if result["as_json"]:

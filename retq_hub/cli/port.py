@@ -7,8 +7,7 @@ import click
 
 from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json, print_table
-from retq_hub.cli.options import json_option
-from retq_hub.cli.train import licence_of, slug
+from retq_hub.cli.options import json_option, licence_named, slug
 from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def port_command(
         bases=bases,
         l2=l2,
         seed=seed,
-        licence=licence_of(licence),
+        licence=licence_named(licence),
         authors=author,
         progress=progress,
     )
