@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
     from retq_hub.pipeline import Pipeline
+    from retq_hub.porting import port
     from retq_hub.query import Query
     from retq_hub.result import Result
     from retq_hub.training import train
@@ -28,6 +29,7 @@ _HOMES = {
     "RetqError": "retq_hub.errors",
     "adapt": "retq_hub.adaptation",
     "evaluate": "retq_hub.evaluation",
+    "port": "retq_hub.porting",
     "train": "retq_hub.training",
     "validate": "retq_hub.validation",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "RetqError",
     "adapt",
     "evaluate",
+    "port",
     "train",
     "validate",
 ]
