@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
     from retq_hub.pipeline import Pipeline
+    from retq_hub.porting import port
     from retq_hub.query import Query
     from retq_hub.result import Classification, Result, Segmentation, ZeroShot
     from retq_hub.training import train
@@ -31,6 +32,7 @@ _HOMES = {
     "ZeroShot": "retq_hub.result",
     "adapt": "retq_hub.adaptation",
     "evaluate": "retq_hub.evaluation",
+    "port": "retq_hub.porting",
     "train": "retq_hub.training",
     "validate": "retq_hub.validation",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "ZeroShot",
     "adapt",
     "evaluate",
+    "port",
     "train",
     "validate",
 ]

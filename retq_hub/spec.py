@@ -64,7 +64,10 @@ class PositionEmbedding:
 class Preprocessing:
     """From an RGB image to the encoder's input: resize, divide by 255, subtract, divide.
 
-    ``grey`` reduces colours to their luminance first, three equal channels.
+    ``aspect`` says how an image becomes a square, see `retq_hub.geometry`; ``share`` how much of
+    the shorter side is kept where the middle is cut out, all if absent. ``grey`` reduces colours
+    to their luminance first, three equal channels. ``unrounded``: resized values keep their
+    fractions; else they are whole numbers.
     """
 
     size_px: int
@@ -74,6 +77,8 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     grey: bool | None = None
+    share: float | None = None
+    unrounded: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
