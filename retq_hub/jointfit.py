@@ -155,10 +155,10 @@ class JointFit:
         return (attention.float(), bias.float()), (vector.flatten(1).float(), offset.float())
 
     def _scores(self, tokens: Tensor) -> Tensor:
-        logits = self.attention @ tokens.transpose(1, 2)
+        logits = tokens @ self.attention.T
         if self._how.method == "sigmoid":
-            logits = F.logsigmoid(logits + self.attention_bias[:, None])
-        pooled = logits.softmax(2) @ tokens
+            logits = F.logsigmoid(logits + self.attention_bias)
+        pooled = logits.transpose(1, 2).softmax(2) @ tokens
         if self._how.whole:
             pooled = torch.cat([tokens.mean(1, keepdim=True), pooled], dim=1)
         features = (pooled - self._middle) / self._spread

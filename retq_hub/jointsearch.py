@@ -30,7 +30,7 @@ __all__ = ["JointSearch", "Learned"]
 
 _STEPS = (5, 10, 20, 40)
 _FIRST_L2 = 1.0
-_L2_ATTENTION = (0.1, 0.3, 3.0)
+_L2_ATTENTION = (0.3, 3.0)
 _WAYS = tuple((method, whole) for method in ("softmax", "sigmoid") for whole in (True, False))
 _SEEDS = 3
 _METHOD = "1"

@@ -195,6 +195,25 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("train", *SPOTS, "--basis", "2x3:1"), 2, "'2x3:1' is no pass"),
         (("train", *SPOTS, "--views", "plain,sideways"), 2, "name plain, and some of mirrored"),
         (("train", *SPOTS, "--loss", "dice", "--positive-weight", "2"), 2, "leave it out"),
+        (("train-labels", "-o", "q"), 2, "name the labels in one way"),
+        (("train-labels", "--labels", "none.csv", "--column", "grade", "-o", "q"), 2, "--scale"),
+        (
+            (
+                "train-labels",
+                "--dataset",
+                "idrid-grading",
+                "--data",
+                ".",
+                "--column",
+                "dr-grade",
+                "-o",
+                "q",
+                "--version",
+                "new",
+            ),
+            2,
+            "is no version",
+        ),
         (("segment", "nothing.png", "-q", "tiny-disc", "-o", "out"), 3, "there is no image"),
         (("segment", "--nonsense"), 2, "No such option"),
     ],
@@ -305,6 +324,28 @@ def test_own_images_by_folders(retq: Run, tmp_path: Path) -> None:
         retq("train", "--images", images, "--masks", masks, "--target", "x", "-o", "q", code=6)
     )
     assert "images without a mask (eye3)" in line and "masks without an image (stranger" in line
+
+
+def test_train_labels_evaluate_segment_from_a_csv(retq: Run, tmp_path: Path) -> None:
+    make_folders(tmp_path / "data", 8)
+    rows = [f"images/eye{number}.png,{number % 2},{number // 4}" for number in range(8)]
+    table = tmp_path / "data/eyes.csv"
+    table.write_text("\n".join(["image,grade,side", *rows]) + "\n")
+    labels = ("--labels", table, "--split", "all", "--scale", "ordinal", "--column", "grade")
+    done = retq(
+        "train-labels", *labels, "-o", "Grade", "--weigh-by", "tiny-disc", "--basis", "1",
+        "--basis", "2", "--max-layers", "1", "--l2", "0.1", "--balanced", "--seed", "4", "--json",
+    )  # fmt: skip
+    trained = json.loads(done.stdout)
+    assert trained["name"] == "grade"
+    assert trained["head"] == {
+        "activation": "ordinal", "threshold_choice": "the median grade", "thresholds": [],
+    }  # fmt: skip
+    assert len(trained["trials"]) == 5
+    manifest = artifact.read_manifest(tmp_path / "here/Grade")
+    assert (manifest.training.seed, manifest.derived[0].name) == (4, "tiny-disc")
+    assert "counting the same" in manifest.training.loss
+    assert json.loads(retq("validate", "./Grade", "--replay", "--json").stdout)["reproduces"]
 
 
 def test_train_takes_every_option(retq: Run, tmp_path: Path) -> None:
