@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retq_hub.adaptation import adapt
     from retq_hub.backbone import Backbone
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
+    from retq_hub.labels.adaptation import adapt
     from retq_hub.pipeline import Pipeline
     from retq_hub.porting import port
     from retq_hub.query import Query
@@ -30,7 +30,7 @@ _HOMES = {
     "RetqError": "retq_hub.errors",
     "Segmentation": "retq_hub.result",
     "ZeroShot": "retq_hub.result",
-    "adapt": "retq_hub.adaptation",
+    "adapt": "retq_hub.labels.adaptation",
     "evaluate": "retq_hub.evaluation",
     "port": "retq_hub.porting",
     "train": "retq_hub.training",

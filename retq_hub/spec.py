@@ -129,7 +129,7 @@ class Source:
 class TokenizerSpec:
     """How prompts become numbers: ``wordpiece`` or ``bpe``, and where its vocabulary is had.
 
-    ``digest`` is that of the vocabulary, see `retq_hub.tokenizer`.
+    ``digest`` is that of the vocabulary, see `retq_hub.texts.tokenizer`.
     """
 
     kind: str
@@ -155,7 +155,7 @@ class TextSpec:
         similarity: By whose norm tokens are divided: ``image`` or ``token``.
         template: The sentence that a prompt is put into, in place of ``{}``.
         tokenizer: How prompts become numbers.
-        map: From the checkpoint to the names that `retq_hub.textencoder` has.
+        map: From the checkpoint to the names that `retq_hub.texts.encoder` has.
         layers: Of ``layer-mean``, 0: the embeddings; None: there are none to choose.
         log_scale: What the logarithm of the scale is held to; None: it is taken as it is.
     """
