@@ -10,10 +10,10 @@ import argparse
 import json
 from pathlib import Path
 
+from retq_hub.assessment.pointing import Pointing, point
 from retq_hub.cli.console import BarProgress, print_table
 from retq_hub.datasets import open_dataset
 from retq_hub.manifest import to_json
-from retq_hub.pointing import Pointing, point
 from retq_hub.query import Query
 
 TARGETS = ("lesions", "ma", "he", "ex", "se")

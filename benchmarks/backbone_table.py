@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from retq_hub import registry
-from retq_hub.spec import BackboneSpec
+from retq_hub.spec import BackboneSpec, Preprocessing
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden"
 OLDER = {
@@ -18,7 +18,10 @@ OLDER = {
 }
 """What the tests of these two, which have no golden file, hold them to."""
 
-HEAD = "| id | network | input, grid | layers | image embedding | licence | weights | deviation |"
+HEAD = (
+    "| id | network | input, grid | aspect | layers | image embedding | licence | weights "
+    "| deviation |"
+)
 
 
 def deviations() -> dict[str, float]:
@@ -29,6 +32,11 @@ def deviations() -> dict[str, float]:
     return found
 
 
+def aspect(preprocessing: Preprocessing) -> str:
+    share = preprocessing.share
+    return preprocessing.aspect if share is None else f"{preprocessing.aspect} {share:g}"
+
+
 def row(spec: BackboneSpec, measured: float | None) -> list[str]:
     deviation = OLDER.get(spec.id, "not measured") if measured is None else f"{measured:.0e}"
     dense = ", dense" if spec.architecture.dense else ""
@@ -36,6 +44,7 @@ def row(spec: BackboneSpec, measured: float | None) -> list[str]:
         f"`{spec.id}`",
         f"`{spec.architecture.name}`{dense}",
         f"{spec.preprocessing.size_px} px, {spec.tokens.grid} x {spec.tokens.grid}",
+        aspect(spec.preprocessing),
         f"{spec.tokens.layers} x {spec.tokens.width}",
         spec.pooling,
         spec.licence.id,

@@ -12,7 +12,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from retq_hub.fewshot import METHODS
+from retq_hub.labels.fewshot import METHODS
 from retq_hub.threads import one_thread
 
 _SIZES = ((5, 1, 512), (5, 16, 512), (10, 16, 768), (50, 16, 512))

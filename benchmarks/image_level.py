@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from retq_hub import artifact, twins
-from retq_hub.assessment import assess
+from retq_hub.assessment.gradation import Figure
+from retq_hub.assessment.scoring import assess
 from retq_hub.cli.console import BarProgress
 from retq_hub.dataset import Dataset
 from retq_hub.datasets import open_dataset
-from retq_hub.gradation import Figure
-from retq_hub.labelrecipe import LabelRecipe
-from retq_hub.labels import LabelSet
-from retq_hub.labelsets import open_labels
-from retq_hub.labeltraining import train_labels
+from retq_hub.labels.labelset import LabelSet
+from retq_hub.labels.recipe import LabelRecipe
+from retq_hub.labels.sets import open_labels
+from retq_hub.labels.training import train_labels
 from retq_hub.query import Query
 from retq_hub.recipe import Recipe
 from retq_hub.training import train

@@ -13,7 +13,7 @@ from pathlib import Path
 from retq_hub import twins
 from retq_hub.datasets import open_dataset
 from retq_hub.evaluation import IMAGE_PREFIX
-from retq_hub.labelsets import open_labels
+from retq_hub.labels.sets import open_labels
 from retq_hub.progress import Silent
 from retq_hub.storage import write_json
 

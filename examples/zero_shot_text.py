@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from retq_hub import Pipeline
-from retq_hub.compilation import compile_text
-from retq_hub.wording import Wording
+from retq_hub.texts.compilation import compile_text
+from retq_hub.texts.wording import Wording
 
 TARGETS = (
     Wording(label="hard exudates", prompts=("hard exudates", "waxy yellow spots")),

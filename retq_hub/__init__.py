@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retq_hub.adaptation import adapt
     from retq_hub.backbone import Backbone
     from retq_hub.errors import RetqError
     from retq_hub.evaluation import evaluate
+    from retq_hub.labels.adaptation import adapt
     from retq_hub.pipeline import Pipeline
+    from retq_hub.porting import port
     from retq_hub.query import Query
-    from retq_hub.result import Result
+    from retq_hub.result import Classification, Result, Segmentation, ZeroShot
     from retq_hub.training import train
     from retq_hub.validation import validate
 
@@ -22,24 +23,32 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Backbone": "retq_hub.backbone",
+    "Classification": "retq_hub.result",
     "Pipeline": "retq_hub.pipeline",
     "Query": "retq_hub.query",
     "Result": "retq_hub.result",
     "RetqError": "retq_hub.errors",
-    "adapt": "retq_hub.adaptation",
+    "Segmentation": "retq_hub.result",
+    "ZeroShot": "retq_hub.result",
+    "adapt": "retq_hub.labels.adaptation",
     "evaluate": "retq_hub.evaluation",
+    "port": "retq_hub.porting",
     "train": "retq_hub.training",
     "validate": "retq_hub.validation",
 }
 
 __all__ = [
     "Backbone",
+    "Classification",
     "Pipeline",
     "Query",
     "Result",
     "RetqError",
+    "Segmentation",
+    "ZeroShot",
     "adapt",
     "evaluate",
+    "port",
     "train",
     "validate",
 ]

@@ -55,6 +55,7 @@ __all__ = [
     "findings",
     "read",
     "read_manifest",
+    "with_files",
     "write",
 ]
 
@@ -245,28 +246,25 @@ def write(
         UsageError: The folder holds something else than an artifact.
         StorageError: The place cannot be written.
     """
-    weights = {} if attention is None else _named(attention)
-    blobs = {
-        QUERY: arrays.blob(query=vector, bias=bias, **weights),
-        GOLDEN: arrays.blob(**{k: one for k, one in vars(golden).items() if one is not None}),
-    }
-    manifest = replace(
-        manifest,
-        files={
-            name: FileDigest(sha256=bytes_digest(blob), size=len(blob))
-            for name, blob in blobs.items()
-        },
-    )
+    made = Artifact(manifest=manifest, vector=vector, bias=bias, golden=golden, attention=attention)
+    manifest = with_files(made).manifest
     document = to_json(manifest)
     schema.check(document, schema.QUERY, subject=MANIFEST)
     with _replacing(folder) as temporary:
-        for name, blob in blobs.items():
+        for name, blob in _blobs(made).items():
             (temporary / name).write_bytes(blob)
         (temporary / MANIFEST).write_text(json_text(document), encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
         if picture is not None:
             (temporary / PICTURE).write_bytes(picture)
     return manifest
+
+
+def with_files(made: Artifact) -> Artifact:
+    """Give an artifact whose manifest names its files' digests, as it will be written."""
+    blobs = _blobs(made).items()
+    files = {name: FileDigest(sha256=bytes_digest(one), size=len(one)) for name, one in blobs}
+    return replace(made, manifest=replace(made.manifest, files=files))
 
 
 def copy(source: Path, goal: Path) -> None:
@@ -330,8 +328,13 @@ def check_retrainable(folder: Path) -> None:
         )
 
 
-def _named(attention: Attention) -> "dict[str, Floats]":
-    return {"attention": attention.vector, "attention_bias": attention.bias}
+def _blobs(made: Artifact) -> dict[str, bytes]:
+    """Give the bytes of the files that hold tensors."""
+    query = {"query": made.vector, "bias": made.bias}
+    if (weights := made.attention) is not None:
+        query |= {"attention": weights.vector, "attention_bias": weights.bias}
+    golden = {name: one for name, one in vars(made.golden).items() if one is not None}
+    return {QUERY: arrays.blob(**query), GOLDEN: arrays.blob(**golden)}
 
 
 @contextmanager

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from retq_hub.images import area_mask, square
+from retq_hub.geometry import square
+from retq_hub.images import area_mask
 from retq_hub.spec import Preprocessing
 
 __all__ = ["NO_AUGMENTATION", "OVERSIZE", "Augmentation", "View"]

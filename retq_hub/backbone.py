@@ -4,20 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from retq_hub import compatibility, probe, registry, weights
+from retq_hub import compatibility, geometry, probe, registry, weights
 from retq_hub.basis import Basis, Pass
 from retq_hub.encoder import Encoder
-from retq_hub.images import normalise, square
+from retq_hub.images import normalise
 from retq_hub.manifest import BackboneRef, Fingerprint
 from retq_hub.progress import Progress, Silent
 from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey, cut, stitch
+from retq_hub.views import Pixels, placed_back, seen
 
 __all__ = ["Backbone", "LazyBackbone", "PassKey", "Plan", "TokenSet", "assemble", "plan"]
 
@@ -138,19 +140,24 @@ class Backbone:
         Args:
             image: RGB.
             passes: Layers by pass.
-            embed: Also give the image embedding, from the pass at the spec's own size.
+            embed: Also give the image embedding, from the pass at the spec's own size, or from
+                one of its own where upstream cuts out the middle of the image.
 
         Returns:
-            (N, D) float32 tokens by pass and layer, and the (D,) embedding or None.
+            (N, D) float32 tokens by pass and layer, on a grid over the image; and the (D,)
+            embedding or None.
 
         Raises:
             UsageError: The backbone has no such layer or cannot run at such a size.
+            ImageError: The image has no middle that could be cut out.
         """
         size = self.spec.preprocessing.size_px
         home = PassKey(size, 1, norm=True)
         at_home = [replace(home, norm=norm) for norm in (True, False)]
         found: dict[tuple[PassKey, int], Tensor] = {}
         embedding = None
+        if embed and geometry.is_cropped(image.size, self.spec.preprocessing):
+            embedding, embed = self._embedding_of_centre(image), False
         needed = (
             {home: (), **passes} if embed and not any(key in passes for key in at_home) else passes
         )
@@ -159,7 +166,7 @@ class Backbone:
             wants = embed and embedding is None and key in at_home
             tokens, pooled = self._run(self._pixels(image, key), layers, key, wants)
             for layer, tiles in zip(layers, tokens, strict=True):
-                found[key, layer] = stitch(tiles, key, self.spec.tokens.patch_px)
+                found[key, layer] = self._placed(tiles, key, image.size)
             embedding = pooled[0] if pooled is not None else embedding
         return found, embedding
 
@@ -209,9 +216,26 @@ class Backbone:
         return tokens, parts[0][1]
 
     def _pixels(self, image: Image.Image, key: PassKey) -> Tensor:
+        """Give what the encoder sees of an image in a pass, (T, 3, S, S)."""
         preprocessing = self.spec.preprocessing
-        tiles = cut(square(image, preprocessing, key.side_px), key)
-        return torch.from_numpy(np.stack([normalise(tile, preprocessing) for tile in tiles]))
+        frame = geometry.frame(image.size, preprocessing, key.side_px)
+        pixels = geometry.resized(image, preprocessing, (frame.width, frame.height))
+        return self._normalised(cut(frame.filled(seen(pixels, key.view)), key))
+
+    def _placed(self, tiles: Tensor, key: PassKey, size: tuple[int, int]) -> Tensor:
+        """Bring (T, N, D) tokens of an image's tiles to their places on the image, (N, D)."""
+        frame = geometry.frame(size, self.spec.preprocessing, key.side_px)
+        field = geometry.onto_image(stitch(tiles, key, self.spec.tokens.patch_px), frame)
+        return placed_back(field, key.view).flatten(0, 1)
+
+    def _embedding_of_centre(self, image: Image.Image) -> Tensor:
+        pixels = geometry.centre(image, self.spec.preprocessing)
+        _, embedding = self._encoder(self._normalised([pixels]), (), norm=True, embed=True)
+        return cast("Tensor", embedding)[0]
+
+    def _normalised(self, squares: Iterable[Pixels]) -> Tensor:
+        scaled = [normalise(one, self.spec.preprocessing) for one in squares]
+        return torch.from_numpy(np.stack(scaled))
 
 
 class LazyBackbone:

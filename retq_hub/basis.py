@@ -1,9 +1,9 @@
 """Which tokens a query reads: passes over the image, layers, views, pixel channels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Basis", "Pass", "union"]
+__all__ = ["Basis", "Pass", "span", "union"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,34 @@ class Basis:
     def layers(self) -> tuple[int, ...]:
         """All layers in the order in which their tokens are concatenated."""
         return tuple(layer for one in self.passes for layer in one.layers)
+
+    @property
+    def places(self) -> tuple[tuple[Pass, int], ...]:
+        """The pass, without its layers, and the layer of each width of tokens, in their order."""
+        return tuple(
+            (replace(one, layers=()), layer) for one in self.passes for layer in one.layers
+        )
+
+
+def span(bases: Sequence[Basis]) -> Basis | None:
+    """Give the basis that has the tokens of all bases, in the order in which they first occur.
+
+    Args:
+        bases: At least one.
+
+    Returns:
+        None where there is none: norm and views are those of a whole basis.
+    """
+    if len({(one.norm, one.views) for one in bases}) > 1:
+        return None
+    layers: dict[Pass, dict[int, None]] = {}
+    for place, layer in (place for one in bases for place in one.places):
+        layers.setdefault(place, {})[layer] = None
+    return replace(
+        bases[0],
+        passes=tuple(replace(place, layers=tuple(found)) for place, found in layers.items()),
+        pixels=next((one.pixels for one in bases if one.pixels), None),
+    )
 
 
 def union(bases: Iterable[Basis]) -> Basis:

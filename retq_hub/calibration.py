@@ -75,7 +75,7 @@ def best_level(curves: Tensor) -> int:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many pixels have which logit, and how many of them are marked.
+    """How many pixels have which logit, and how many of them are marked or should be.
 
     Attributes:
         all: (K,) float64.
@@ -95,11 +95,12 @@ class Counts:
 
         Args:
             logits: (S, S) float32.
-            mask: (S, S) bool.
+            mask: (S, S) bool, or floats 0-1: how likely each pixel is marked.
         """
         place = ((logits + _SPAN) * (_BINS / (2 * _SPAN))).long().clamp_(0, _BINS - 1).ravel()
         self.all[:] += torch.bincount(place, minlength=_BINS).numpy()
-        self.marked[:] += torch.bincount(place[mask.ravel()], minlength=_BINS).numpy()
+        weights = mask.ravel().double()
+        self.marked[:] += torch.bincount(place, weights, minlength=_BINS).numpy()
 
     @classmethod
     def of(cls, logits: Sequence[Tensor], masks: Sequence[Tensor]) -> "Counts":

@@ -23,6 +23,8 @@ NOT_A_DEVICE = "Research software, not a medical device: not for diagnosis or tr
 UNKNOWN = Licence(id="LicenseRef-unknown")
 """Stands where nobody has said under which licence something is."""
 
+_AGREEMENT = {"dice": "Dice of both masks", "correlation": "correlation of both logits"}
+
 _CREDIT = "Photograph: Mikael Häggström, CC0."
 
 
@@ -66,6 +68,7 @@ def render(
         NOT_A_DEVICE,
         _use(manifest, repo),
         _figures(manifest),
+        *_agreement(manifest),
         f"## Intended use and limits\n\n{inline(manifest.intended_use)}\n\n"
         f"{inline(manifest.limits)}",
         section(kept.notes),
@@ -144,6 +147,30 @@ def _figures(manifest: QueryManifest) -> str:
         return "## Figures\n\nNot measured yet: `retq evaluate --record` fills them in."
     of = "of the mean " if manifest.metrics else ""
     return "\n\n".join(["## Figures", *found, f"The interval is a bootstrap {of}over images."])
+
+
+def _agreement(manifest: QueryManifest) -> list[str]:
+    """Say how far a query that was carried over agrees with its source."""
+    if not manifest.agreement:
+        return []
+    rows = [
+        (inline(one.target), _AGREEMENT[name], f"{value.value:.4f}", _interval(value.ci95))
+        for one in manifest.agreement
+        for name, value in sorted(one.values.items(), reverse=True)
+    ]
+    first = manifest.agreement[0]
+    origins = [inline(f"{one.name} {one.version}") for one in manifest.derived or ()]
+    return [
+        f"## Agreement with {' and '.join(origins) or 'its source'}\n\nIt was fitted to what "
+        f"that says of images without labels. On {first.n_images} further images of "
+        f"{first.size_px} x {first.size_px} pixels, means over images: how far both agree, "
+        "not how well either does.",
+        table(("target", "", "mean", "95 % interval"), rows, right=2),
+    ]
+
+
+def _interval(ci95: tuple[float, float]) -> str:
+    return f"{ci95[0]:.4f} - {ci95[1]:.4f}"
 
 
 def _measured(measured: Measured) -> str:

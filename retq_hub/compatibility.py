@@ -1,6 +1,11 @@
-"""Whether a query that was made for one backbone may be applied to another. No torch here."""
+"""Whether a query that was made for one backbone may be applied to another. No torch here.
 
-from collections.abc import Callable
+Nothing else decides it. `check` has the query and the weights before it; `Equivalents` foretells
+its answer for queries of which a list alone is known.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from retq_hub import probe
 from retq_hub.errors import BackboneMismatch, IntegrityError
@@ -8,7 +13,66 @@ from retq_hub.manifest import BackboneRef, Fingerprint, QueryManifest
 from retq_hub.notation import width
 from retq_hub.spec import BackboneSpec
 
-__all__ = ["check", "check_shape"]
+__all__ = ["Equivalents", "check", "check_shape", "equivalents", "is_fed_alike"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivalents:
+    """Weights that compute what those of a backbone do, as far as its and others' specs say.
+
+    Attributes:
+        id: The backbone's.
+        preprocessing_digest: Of the backbone.
+        weights: Digests of weights, its own first; none if its own are not known.
+    """
+
+    id: str
+    preprocessing_digest: str
+    weights: tuple[str, ...]
+
+    def fits(
+        self, *, backbone: str | None, weights: str | None, preprocessing: str | None
+    ) -> bool | None:
+        """Say whether a query can be used with the backbone.
+
+        Args:
+            backbone: Id of the one that the query was made for.
+            weights: Digest of its weights, or the first digits.
+            preprocessing: Digest of its preprocessing.
+
+        Returns:
+            None if too little is known.
+        """
+        if preprocessing not in (None, self.preprocessing_digest):
+            return False
+        if self.weights and weights:
+            return any(one.startswith(weights) for one in self.weights)
+        return False if backbone and backbone != self.id else None
+
+
+def equivalents(
+    spec: BackboneSpec, weights_digest: str | None, others: Iterable[BackboneSpec]
+) -> Equivalents:
+    """Give the weights that count as a backbone's: its own, and those whose fingerprints agree.
+
+    Args:
+        spec: The backbone.
+        weights_digest: Of its weights at hand; what the spec pins if there are none.
+        others: The backbones that are known.
+    """
+    own = weights_digest or spec.weights_digest
+    pinned = spec.fingerprint if own == spec.weights_digest else None
+    twins = {
+        one.weights_digest: None
+        for one in others
+        if pinned and one.weights_digest and one.fingerprint
+        if one.weights_digest != own and _distance(one.fingerprint, pinned) <= probe.TOLERANCE
+    }
+    return Equivalents(
+        id=spec.id,
+        preprocessing_digest=spec.preprocessing_digest,
+        weights=(own, *twins) if own else (),
+    )
 
 
 def check(
@@ -33,7 +97,7 @@ def check(
     Raises:
         BackboneMismatch: Other weights or other preprocessing; both digests are named.
     """
-    if ref.preprocessing_digest != spec.preprocessing_digest:
+    if not is_fed_alike(ref, spec):
         return _refuse(
             f"it was made with preprocessing {ref.preprocessing_digest} ({ref.id}), "
             f"this is {spec.preprocessing_digest} ({spec.id})",
@@ -43,10 +107,7 @@ def check(
         return ""
     other = f"weights {ref.weights_digest} ({ref.id})"
     this = f"{weights_digest} ({spec.id})"
-    try:
-        distance = probe.deviation(ref.fingerprint, fingerprint())
-    except IntegrityError:
-        distance = float("inf")
+    distance = _distance(ref.fingerprint, fingerprint())
     if distance <= probe.TOLERANCE:
         return (
             f"it was made with {other}, this is {this}, but they compute the same "
@@ -56,6 +117,11 @@ def check(
         f"it was made with {other}, this is {this}; fingerprints {distance:.2g} apart",
         allow_mismatch,
     )
+
+
+def is_fed_alike(ref: BackboneRef, spec: BackboneSpec) -> bool:
+    """Whether a backbone sees an image as the one did that a query was made for."""
+    return ref.preprocessing_digest == spec.preprocessing_digest
 
 
 def check_shape(
@@ -94,6 +160,14 @@ def check_shape(
             raise BackboneMismatch(
                 f"it has {found} floats a vector, its layers of {spec.id} give {needed}", hint=hint
             )
+
+
+def _distance(one: Fingerprint, other: Fingerprint) -> float:
+    """Give the distance of two fingerprints; infinite if they were made by different methods."""
+    try:
+        return probe.deviation(one, other)
+    except IntegrityError:
+        return float("inf")
 
 
 def _refuse(reason: str, allow_mismatch: bool) -> str:

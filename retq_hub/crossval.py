@@ -100,7 +100,7 @@ def coarse(masks: Tensor, grids: Sequence[int]) -> Tensor:
     """Bring masks to a size at which a fit is close to the full one at a tenth of its cost.
 
     Args:
-        masks: (n, C, S, S) bool.
+        masks: (n, C, S, S) bool, or floats 0-1.
         grids: Grid sides of the blocks of tokens.
 
     Returns:
@@ -131,7 +131,7 @@ def solve(
 
 def cross_validate(
     tokens: TokenSource,
-    masks: Tensor,
+    goals: Tensor,
     *,
     loss: Loss,
     l2: float,
@@ -143,7 +143,7 @@ def cross_validate(
     Args:
         tokens: The tokens of n images, and after them of further views of each; what is held out
             is held out in all views, and judged in the first.
-        masks: (n, C, S, S) bool.
+        goals: (n, C, S, S), bool, or floats 0-1 where labels are soft.
         loss: What is minimised.
         l2: Weight of the L2 term.
         parts: The folds.
@@ -151,9 +151,9 @@ def cross_validate(
     """
     scale = moments(tokens)
     objective = Objective(
-        tokens=tokens, masks=coarse(masks, tokens.grids), loss=loss, l2=l2, scale=scale
+        tokens=tokens, masks=coarse(goals, tokens.grids), loss=loss, l2=l2, scale=scale
     )
-    n = len(masks)
+    n = len(goals)
 
     def views(images: Sequence[int]) -> list[int]:
         return [start + image for start in range(0, len(tokens), n) for image in images]

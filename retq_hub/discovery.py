@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retq_hub import stock
+from retq_hub import registry, stock, weightfile
+from retq_hub.compatibility import Equivalents, equivalents
 from retq_hub.errors import NetworkError
 from retq_hub.kinds import SEGMENTATION
 from retq_hub.progress import Progress, tell
@@ -16,12 +17,12 @@ from retq_hub.record import Near
 from retq_hub.soundness import is_repo, plain
 from retq_hub.spec import BackboneSpec
 from retq_hub.stock import Entry
-from retq_hub.wish import Wish, fits
+from retq_hub.wish import Wish
 
 if TYPE_CHECKING:
     from retq_hub.listing import Listing
 
-__all__ = ["Hit", "hits", "search"]
+__all__ = ["Hit", "at_hand", "hits", "search"]
 
 _PATIENCE_S = 5.0
 _LISTED = 1000
@@ -68,19 +69,29 @@ class Hit:
     gated: bool = False
 
 
-def hits(entries: Iterable[Entry], spec: BackboneSpec) -> list[Hit]:
+def at_hand(spec: BackboneSpec) -> Equivalents:
+    """Say with which weights a backbone runs here, and which others compute the same.
+
+    Its weights are those in the cache, else those that the spec pins.
+    """
+    found = weightfile.cached(spec)
+    others = registry.backbone_specs().values()
+    return equivalents(spec, found.digest if found else None, others)
+
+
+def hits(entries: Iterable[Entry], backbone: Equivalents) -> list[Hit]:
     """Say of entries whether they fit a backbone.
 
     Args:
         entries: Of registries.
-        spec: The backbone at hand.
+        backbone: That at hand.
     """
-    return [_of_entry(one, spec) for one in entries]
+    return [_of_entry(one, backbone) for one in entries]
 
 
 def search(
     wish: Wish,
-    spec: BackboneSpec,
+    backbone: Equivalents,
     *,
     on_hub: bool = True,
     limit: int | None = None,
@@ -90,7 +101,7 @@ def search(
 
     Args:
         wish: What somebody looks for.
-        spec: The backbone at hand.
+        backbone: That at hand.
         on_hub: Ask the Hub too; if it does not answer within some seconds, that is said.
         limit: At most so many.
         progress: Where to say what could not be asked; a Python warning if not given.
@@ -99,20 +110,19 @@ def search(
         NotFoundError: A folder that is named as a registry has no index.
         ManifestError: Its index is broken.
     """
-    found = hits(stock.search(wish, progress=progress), spec)
+    found = hits(stock.search(wish, progress=progress), backbone)
     if on_hub and (limit is None or len(found) < limit):
         listed = {one.repo for one in found if one.repo}
-        others = _listed(wish, spec, progress)
+        others = _listed(wish, backbone, progress)
         found += [one for one in others if one.repo not in listed]
     return found[:limit]
 
 
-def _of_entry(entry: Entry, spec: BackboneSpec) -> Hit:
+def _of_entry(entry: Entry, backbone: Equivalents) -> Hit:
     one = entry.record
     return Hit(
         registry=entry.registry,
-        fits=fits(
-            spec,
+        fits=backbone.fits(
             backbone=one.backbone,
             weights=one.weights_digest,
             preprocessing=one.preprocessing_digest,
@@ -124,14 +134,15 @@ def _of_entry(entry: Entry, spec: BackboneSpec) -> Hit:
     )
 
 
-def _listed(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[Hit]:
+def _listed(wish: Wish, backbone: Equivalents, progress: Progress | None) -> list[Hit]:
     from retq_hub import listing
 
+    digests = wish.backbone.weights if wish.backbone else ()
     try:
         found = listing.search(
             wish.words,
             kind=wish.kind,
-            weights_digest=wish.backbone.weights_digest if wish.backbone else None,
+            weights_digest=digests[0] if len(digests) == 1 else None,
             dataset=wish.dataset,
             licence=wish.licence,
             limit=_LISTED,
@@ -155,11 +166,19 @@ def _listed(wish: Wish, spec: BackboneSpec, progress: Progress | None) -> list[H
             kappa=one.kappa,
             private=one.private,
             gated=one.gated,
-            fits=fits(spec, backbone=None, weights=one.backbone or None, preprocessing=None),
+            fits=_fits_listed(one.backbone, backbone),
         )
         for one in found
-        if is_repo(one.repo) and _PIPELINE not in one.tags and _is_wanted(one, wish)
+        if is_repo(one.repo)
+        and _PIPELINE not in one.tags
+        and _is_wanted(one, wish)
+        and (len(digests) < 2 or _fits_listed(one.backbone, backbone))
     ]
+
+
+def _fits_listed(weights: str, backbone: Equivalents) -> bool | None:
+    """Judge by the first digits of the weights' digest, which is all that a Hub lists."""
+    return backbone.fits(backbone=None, weights=weights or None, preprocessing=None)
 
 
 def _is_wanted(listing: "Listing", wish: Wish) -> bool:

@@ -7,18 +7,20 @@ run that was killed carries on.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from retq_hub import tensorfile
 from retq_hub.backbone import LazyBackbone, plan
 from retq_hub.basis import Basis, Pass
 from retq_hub.crossval import HeldOut, cross_validate
 from retq_hub.curve import Curve, CurveRow
+from retq_hub.dataset import Sample
 from retq_hub.digest import json_digest
 from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.fit import Objective
-from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Head, to_json
 from retq_hub.newton import Fit, Step, minimise
 from retq_hub.progress import Progress
@@ -28,17 +30,50 @@ from retq_hub.solution import Solution
 from retq_hub.storage import cache_dir
 from retq_hub.threads import one_thread
 from retq_hub.tiling import PassKey
-from retq_hub.trainingset import TrainingSet
 
-__all__ = ["choose", "solve_exactly"]
+__all__ = ["Examples", "choose", "solve_exactly"]
 
 _NEAR = 1e-6
 _METHOD = "2"
 """Another number forgets what was cross-validated by other code."""
 
 
+class Examples(Protocol):
+    """Images, and what a query shall say of them."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """The images."""
+        ...
+
+    @property
+    def digests(self) -> Sequence[str]:
+        """SHA-256 of each image's file."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the content of all images and of what shall be said of them."""
+        ...
+
+    @property
+    def masks(self) -> Tensor:
+        """(n, C, 392, 392) bool: what shall be marked; thresholds and bases are chosen by it."""
+        ...
+
+    @property
+    def goals(self) -> Tensor:
+        """(n, C, 392, 392), the masks or floats 0-1: what is fitted and calibrated to."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[Sequence[int]]:
+        """The numbers of each fold's images."""
+        ...
+
+
 def solve_exactly(
-    data: TrainingSet,
+    data: Examples,
     cache: TokenCache,
     backbone: LazyBackbone,
     recipe: Recipe,
@@ -47,7 +82,7 @@ def solve_exactly(
     """Choose and solve.
 
     Args:
-        data: The images and masks.
+        data: The images, and what shall be said of them.
         cache: Their tokens.
         backbone: The backbone.
         recipe: What is not left to cross-validation.
@@ -58,8 +93,6 @@ def solve_exactly(
         IntegrityError: The backbone gives something else than numbers.
         StorageError: The cache cannot be written.
     """
-    if isinstance(recipe.loss, SoftmaxEntropy):
-        data.check_exclusive()
     trials = _Trials(data, cache, recipe, progress)
     found, head = _chosen(trials, data, backbone, recipe, progress)
     tokens = trials.tokens(found.basis)
@@ -87,7 +120,7 @@ def solve_exactly(
 
 
 def choose(
-    data: TrainingSet,
+    data: Examples,
     cache: TokenCache,
     backbone: LazyBackbone,
     recipe: Recipe,
@@ -100,7 +133,7 @@ def choose(
 
 def _chosen(
     trials: "_Trials",
-    data: TrainingSet,
+    data: Examples,
     backbone: LazyBackbone,
     recipe: Recipe,
     progress: Progress,
@@ -110,6 +143,7 @@ def _chosen(
     search = Search(
         held_out=trials,
         masks=data.masks,
+        goals=data.goals,
         parts=data.parts,
         guides=[sample.guide for sample in data.samples],
         recipe=recipe,
@@ -124,7 +158,7 @@ class _Trials:
     """Cross-validation of bases on cached tokens; what was tried before is remembered."""
 
     def __init__(
-        self, data: TrainingSet, cache: TokenCache, recipe: Recipe, progress: Progress
+        self, data: Examples, cache: TokenCache, recipe: Recipe, progress: Progress
     ) -> None:
         self._data, self._cache = data, cache
         self._recipe, self._progress = recipe, progress
@@ -178,7 +212,7 @@ class _Trials:
         with one_thread():
             found = cross_validate(
                 tokens,
-                self._data.masks,
+                self._data.goals,
                 loss=recipe.loss,
                 l2=l2,
                 parts=self._data.parts,
@@ -189,12 +223,12 @@ class _Trials:
 
 
 def _solved(
-    tokens: CachedTokens, data: TrainingSet, found: Found, recipe: Recipe, progress: Progress
+    tokens: CachedTokens, data: Examples, found: Found, recipe: Recipe, progress: Progress
 ) -> tuple[Fit, Curve]:
     """Solve the full objective, beginning at the coarse one's optimum."""
     objective = Objective(
         tokens=tokens,
-        masks=data.masks,
+        masks=data.goals,
         loss=recipe.loss,
         l2=found.trial.l2,
         scale=found.held_out.scale,

@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-__all__ = ["interpolation_matrix", "logit_map", "pick", "upsample"]
+__all__ = ["interpolation_matrix", "logit_map", "pick", "sampling_matrix", "upsample"]
 
 
 @lru_cache(maxsize=32)
@@ -33,12 +33,27 @@ def interpolation_matrix(size: int, grid: int) -> Tensor:
 
 
 def _interpolation(size: int, grid: int) -> Tensor:
-    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * grid / size - 0.5).clamp(min=0)
+    position = (torch.arange(size, dtype=torch.float64) + 0.5) * grid / size - 0.5
+    return sampling_matrix(position, grid)
+
+
+def sampling_matrix(position: Tensor, grid: int) -> Tensor:
+    """Give the weights of linear interpolation at some positions.
+
+    Args:
+        position: (n,) float64, in samples, 0 the middle of the first; beyond the first and the
+            last sample their values continue.
+        grid: Number of samples there are, at least 1.
+
+    Returns:
+        (n, grid) float32; each row is non-negative and sums to 1.
+    """
+    position = position.clamp(min=0)
     left = position.floor().long().clamp(max=grid - 1)
     right = (left + 1).clamp(max=grid - 1)
     fraction = position - left
-    rows = torch.arange(size)
-    matrix = torch.zeros(size, grid, dtype=torch.float64)
+    rows = torch.arange(len(position))
+    matrix = torch.zeros(len(position), grid, dtype=torch.float64)
     matrix.index_put_((rows, left), 1 - fraction, accumulate=True)
     matrix.index_put_((rows, right), fraction, accumulate=True)
     return matrix.float()

@@ -1,4 +1,4 @@
-"""Images and masks: decode them safely, turn them upright, resize them, bring masks to a grid.
+"""Images and masks: decode them safely, turn them upright, bring masks to a grid.
 
 Images leave here as upright 8-bit RGB; masks as booleans. Nothing here knows a backbone.
 """
@@ -27,7 +27,6 @@ __all__ = [
     "image_files",
     "normalise",
     "read_mask",
-    "square",
 ]
 
 ImageLike: TypeAlias = str | Path | Image.Image | NDArray[np.uint8]
@@ -39,8 +38,6 @@ _TWELVE_BITS = 4096
 
 _MAX_SHARE = 0.95
 """A mask that marks more than this is taken for an inverted one."""
-
-_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 def decode(source: ImageLike) -> Image.Image:
@@ -88,18 +85,6 @@ def decode_bytes(content: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> 
     return _to_rgb(image, name)
 
 
-def square(image: Image.Image, preprocessing: Preprocessing, size_px: int) -> NDArray[np.uint8]:
-    """Resize an RGB image to the square that a backbone sees, antialiased, aspect not kept.
-
-    Returns:
-        (S, S, 3) uint8, RGB, 0-255, S = ``size_px``; grey where the backbone wants it so.
-    """
-    if preprocessing.grey:
-        image = image.convert("L").convert("RGB")
-    resized = image.resize((size_px, size_px), _RESAMPLING[preprocessing.resize])
-    return np.asarray(resized, dtype=np.uint8)
-
-
 def green(image: Image.Image, size_px: int) -> NDArray[np.float32]:
     """Give an RGB image's green channel on a square: where retinal structures stand out most.
 
@@ -110,11 +95,13 @@ def green(image: Image.Image, size_px: int) -> NDArray[np.float32]:
     return np.asarray(channel, dtype=np.float32) / np.float32(255)
 
 
-def normalise(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+def normalise(
+    pixels: NDArray[np.uint8 | np.float32], preprocessing: Preprocessing
+) -> NDArray[np.float32]:
     """Scale pixels as a backbone wants them.
 
     Args:
-        pixels: (S, S, 3) uint8, RGB, 0-255.
+        pixels: (S, S, 3) uint8 or float32, RGB, 0-255.
         preprocessing: Mean and standard deviation, in units of 0-1.
 
     Returns:

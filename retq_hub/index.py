@@ -34,6 +34,7 @@ __all__ = [
     "build",
     "findings",
     "finished",
+    "floats_of",
     "near_of",
     "read",
     "record_of",
@@ -214,7 +215,7 @@ def record_of(
         backbone=manifest.backbone.id,
         weights_digest=manifest.backbone.weights_digest,
         preprocessing_digest=manifest.backbone.preprocessing_digest,
-        floats=int(found.vector.size),
+        floats=floats_of(found),
         datasets=tuple(plain(data.title) for data in manifest.data),
         licence=plain(manifest.licence.id),
         path=path,
@@ -225,6 +226,12 @@ def record_of(
         auroc=figures.auroc,
         kappa=figures.kappa,
     )
+
+
+def floats_of(found: Artifact) -> int:
+    """Count the floats of an artifact's vectors, those of attention too."""
+    looking = 0 if found.attention is None else found.attention.vector.size
+    return int(found.vector.size + looking)
 
 
 def _artifacts(registry: Path) -> Iterator[Record]:

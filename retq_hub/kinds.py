@@ -12,6 +12,7 @@ __all__ = [
     "KINDS",
     "SEGMENTATION",
     "TEXT",
+    "Agreement",
     "Derived",
     "Estimate",
     "Graded",
@@ -115,4 +116,25 @@ class Graded:
     split: str
     split_digest: str
     n_images: int
+    values: dict[str, Estimate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far a query says the same of images as the one that it was carried over from.
+
+    Attributes:
+        target: What is marked.
+        split_digest: Of the images, which had no part in its making.
+        n_images: Their number.
+        n_marked: On so many of them the source marks something.
+        size_px: Side of the square that is compared.
+        values: ``dice`` of the masks and ``correlation`` of the logits, means over images.
+    """
+
+    target: str
+    split_digest: str
+    n_images: int
+    n_marked: int
+    size_px: int
     values: dict[str, Estimate]

@@ -15,6 +15,7 @@ from retq_hub.kinds import (
     CLASSIFICATION,
     SEGMENTATION,
     TEXT,
+    Agreement,
     Derived,
     Graded,
     Pooling,
@@ -291,6 +292,7 @@ class QueryManifest:
     text: Text | None = None
     derived: tuple[Derived, ...] | None = None
     graded: tuple[Graded, ...] | None = None
+    agreement: tuple[Agreement, ...] | None = None
     spec: str = "retq-query/1"
 
     def is_kind(self, *kinds: str) -> bool:

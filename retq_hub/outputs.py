@@ -68,6 +68,7 @@ def write_image(pipeline: Pipeline, job: Job, output: Path, options: Options) ->
         "image": str(job.image),
         "weights_digest": pipeline.backbone.weights_digest,
         "image_sha256": file_digest(job.image),
+        "overlay": f"{job.stem}_overlay.jpg" if options.overlays else None,
     }
     result = pipeline(image)
     for name, found in result.items():
@@ -102,7 +103,7 @@ def wanted(job: Job, rows: Iterable[Row], options: Options) -> set[str]:
     """
     files = {f"{job.stem}_overlay.jpg"} if options.overlays else set()
     for row in rows:
-        files.update(row.files)
+        files.update(one for one in (row.mask, row.attention) if one is not None)
         if row.mask and options.probability:
             files.add(f"{row.mask.removesuffix('_mask.png')}_probability.{options.probability}")
         if row.attention and options.overlays:

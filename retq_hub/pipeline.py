@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 from PIL import Image
 
-from retq_hub import compatibility, composition, modality, syncing
+from retq_hub import compatibility, composition, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone, plan
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
@@ -20,9 +20,10 @@ from retq_hub.lock import PinnedQuery
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 from retq_hub.result import Result
-from retq_hub.slices import VolumeResult
-from retq_hub.volume import Volume
-from retq_hub.volumes import open_volume
+from retq_hub.volumes import modality
+from retq_hub.volumes.opening import open_volume
+from retq_hub.volumes.slices import VolumeResult
+from retq_hub.volumes.volume import Volume
 
 __all__ = ["Pipeline"]
 

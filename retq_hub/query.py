@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from retq_hub import artifact, publication, registry
-from retq_hub.artifact import Artifact
+from retq_hub.artifact import Artifact, Golden
 from retq_hub.grids import logit_map
+from retq_hub.kinds import Derived
 from retq_hub.manifest import QueryManifest
 from retq_hub.picture import read_picture
 from retq_hub.progress import Progress
@@ -31,6 +32,7 @@ class Query:
         bias: (C,) float32.
         attention: (A, D) vectors and (A,) biases that weight an image's positions; None: it has
             none.
+        golden: What it gives on the probe image.
     """
 
     def __init__(self, found: Artifact, *, card: str, picture: bytes | None = None) -> None:
@@ -38,6 +40,7 @@ class Query:
         self._card = card
         self._picture = picture
         self.manifest: QueryManifest = found.manifest
+        self.golden: Golden = found.golden
         self.vector: Tensor = torch.from_numpy(found.vector.copy())
         self.bias: Tensor = torch.from_numpy(found.bias.copy())
         self.attention: tuple[Tensor, Tensor] | None = None
@@ -87,6 +90,13 @@ class Query:
         manifest = self.manifest
         return f"<Query {manifest.name} {manifest.version} for {manifest.backbone.id}>"
 
+    def derived(self, how: str) -> Derived:
+        """Say in another query's manifest how it was made from this one."""
+        manifest = self.manifest
+        return Derived(
+            how=how, name=manifest.name, version=manifest.version, digest=manifest.digest
+        )
+
     def save(self, folder: str | Path) -> Path:
         """Write the artifact to a folder, whole or not at all.
 
@@ -98,7 +108,7 @@ class Query:
             manifest=self.manifest,
             vector=self._artifact.vector,
             bias=self._artifact.bias,
-            golden=self._artifact.golden,
+            golden=self.golden,
             card=self._card,
             picture=self._picture,
             attention=self._artifact.attention,

@@ -1,7 +1,7 @@
 """What may be said about how a query is trained, and what of it makes sense."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
@@ -12,11 +12,14 @@ from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey
 from retq_hub.views import VIEWS
 
-__all__ = ["L2_WEIGHTS", "PAPER_EPOCHS", "Recipe", "checked_bases", "loss_named"]
+__all__ = ["L2_WEIGHTS", "PAPER_EPOCHS", "Method", "Recipe", "checked_bases", "loss_named"]
 
 L2_WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3)
 """Weights of the L2 term that cross-validation chooses from."""
 
+
+Method: TypeAlias = Literal["none", "platt", "isotonic", "prior"]
+"""How probabilities are calibrated."""
 
 PAPER_EPOCHS = 150
 """Epochs of the paper's recipe."""
@@ -33,6 +36,7 @@ class Recipe:
         max_layers: At most so many layers are combined in the search.
         max_tiles: Up to so many tiles a side are looked at in the search.
         l2: Weight of the L2 term.
+        l2_weights: Those that it is chosen from where it is not given.
         loss: What is minimised.
         measure: What bases, L2 weight and thresholds are chosen by.
         calibration: How probabilities are calibrated, see `retq_hub.calibration`.
@@ -49,9 +53,10 @@ class Recipe:
     max_layers: int = 1
     max_tiles: int = 1
     l2: float | None = None
+    l2_weights: tuple[float, ...] = L2_WEIGHTS
     loss: Loss = field(default_factory=CrossEntropy)
     measure: Literal["dice", "iou"] = "dice"
-    calibration: Literal["none", "platt", "isotonic", "prior"] = "prior"
+    calibration: Method = "prior"
     sharpen: bool = False
     pixels: bool = False
     flips: bool = False

@@ -19,7 +19,7 @@ from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Guided, Head, Trial
 from retq_hub.notation import written
 from retq_hub.progress import Progress
-from retq_hub.recipe import L2_WEIGHTS, Recipe
+from retq_hub.recipe import Recipe
 from retq_hub.views import FLIPS
 
 __all__ = ["Found", "Search"]
@@ -57,7 +57,8 @@ class Search:
 
     Args:
         held_out: Cross-validates a basis at an L2 weight.
-        masks: (n, C, S, S) bool, one for each image of the source.
+        masks: (n, C, S, S) bool, one for each image of the source: what thresholds are chosen by.
+        goals: (n, C, S, S), the masks, or floats 0-1: what probabilities are calibrated to.
         parts: The folds.
         guides: The images, for upsampling that is led by them.
         recipe: What is open.
@@ -70,13 +71,15 @@ class Search:
         *,
         held_out: Callable[[Basis, float], HeldOut],
         masks: Tensor,
+        goals: Tensor,
         parts: Sequence[Sequence[int]],
         guides: Sequence[Guide],
         recipe: Recipe,
         size_px: int,
         progress: Progress,
     ) -> None:
-        self._held_out, self._masks, self._parts = held_out, masks, parts
+        self._held_out, self._parts = held_out, parts
+        self._masks, self._goals = masks, goals
         self._guides, self._recipe = guides, recipe
         self._size_px, self._progress = size_px, progress
         self._activation = "softmax" if isinstance(recipe.loss, SoftmaxEntropy) else "sigmoid"
@@ -88,7 +91,7 @@ class Search:
         l2 = recipe.l2 if recipe.l2 is not None else _FIRST_L2
         best = self._best_of(bases, l2) if recipe.bases else self._combined(bases, l2)
         if recipe.l2 is None:
-            others = (weight for weight in L2_WEIGHTS if weight != l2)
+            others = (weight for weight in recipe.l2_weights if weight != l2)
             best = self._best([best, *(self._try(best.basis, weight) for weight in others)])
         if recipe.pixels and not best.basis.pixels:
             best = self._added(best, replace(best.basis, pixels=METHOD), gain=0.0)
@@ -123,11 +126,11 @@ class Search:
             return head
         counts = [Counts.none() for _ in head.thresholds]
         size = self._masks.shape[-1]
-        images = zip(found.held_out.grids, self._guides, self._masks, strict=True)
-        for grid, guide, masks in images:
+        images = zip(found.held_out.grids, self._guides, self._goals, strict=True)
+        for grid, guide, goals in images:
             logits = pixel_logits(replace(head, calibration=None), grid, size, size, guide)
-            for one, pixels, mask in zip(counts, logits, masks, strict=True):
-                one.add(pixels, mask)
+            for one, pixels, goal in zip(counts, logits, goals, strict=True):
+                one.add(pixels, goal)
         return calibrate(head, counts, recipe.calibration)
 
     def _best_of(self, bases: Sequence[Basis], l2: float) -> Found:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub import volumes
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
 from retq_hub.images import SUFFIXES, image_files
@@ -20,6 +19,7 @@ from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
 from retq_hub.storage import write_text
 from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
+from retq_hub.volumes import opening
 
 __all__ = ["Job", "Options", "Outcome", "find_images", "segment"]
 
@@ -57,7 +57,7 @@ def find_images(arguments: Iterable[str], *, volume: bool = False) -> list[Job]:
         if path.is_dir() and volume:
             found[path] = Path(path.resolve().name)
         elif path.is_dir():
-            inside = image_files(path, (*SUFFIXES, *volumes.SUFFIXES))
+            inside = image_files(path, (*SUFFIXES, *opening.SUFFIXES))
             if not inside:
                 raise NotFoundError(
                     f"{path} has no images", hint=f"they end in {', '.join(SUFFIXES)}"
@@ -159,11 +159,7 @@ def segment(
 
 def _check_owners(jobs: Sequence[Job], rows: Mapping[Key, Row], output: Path) -> None:
     """Refuse to write over the masks of another image."""
-    owners = {
-        file.rpartition(f"_{row.query}")[0]: row.image
-        for row in rows.values()
-        for file in row.files
-    }
+    owners = {stem: row.image for row in rows.values() for stem in row.stems}
     for job in jobs:
         owner = owners.get(job.stem, str(job.image))
         if Path(owner).resolve() != job.image.resolve():

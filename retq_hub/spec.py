@@ -64,7 +64,10 @@ class PositionEmbedding:
 class Preprocessing:
     """From an RGB image to the encoder's input: resize, divide by 255, subtract, divide.
 
-    ``grey`` reduces colours to their luminance first, three equal channels.
+    ``aspect`` says how an image becomes a square, see `retq_hub.geometry`; ``share`` how much of
+    the shorter side is kept where the middle is cut out, all if absent. ``grey`` reduces colours
+    to their luminance first, three equal channels. ``unrounded``: resized values keep their
+    fractions; else they are whole numbers.
     """
 
     size_px: int
@@ -74,6 +77,8 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     grey: bool | None = None
+    share: float | None = None
+    unrounded: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +129,7 @@ class Source:
 class TokenizerSpec:
     """How prompts become numbers: ``wordpiece`` or ``bpe``, and where its vocabulary is had.
 
-    ``digest`` is that of the vocabulary, see `retq_hub.tokenizer`.
+    ``digest`` is that of the vocabulary, see `retq_hub.texts.tokenizer`.
     """
 
     kind: str
@@ -150,7 +155,7 @@ class TextSpec:
         similarity: By whose norm tokens are divided: ``image`` or ``token``.
         template: The sentence that a prompt is put into, in place of ``{}``.
         tokenizer: How prompts become numbers.
-        map: From the checkpoint to the names that `retq_hub.textencoder` has.
+        map: From the checkpoint to the names that `retq_hub.texts.encoder` has.
         layers: Of ``layer-mean``, 0: the embeddings; None: there are none to choose.
         log_scale: What the logarithm of the scale is held to; None: it is taken as it is.
     """

@@ -53,6 +53,7 @@ class Row:
         probability: Of the target in the whole image.
         predicted: Whether it is what the query says of the whole image, or among that.
         attention: File of how much each place counted, relative to the output folder.
+        overlay: File of the image with what all queries say of it, likewise.
     """
 
     image: str
@@ -73,11 +74,14 @@ class Row:
     probability: float | None = None
     predicted: bool | None = None
     attention: str | None = None
+    overlay: str | None = None
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """The row's own files, relative to the output folder."""
-        return tuple(one for one in (self.mask, self.attention) if one is not None)
+    def stems(self) -> set[str]:
+        """What the image's files begin with, as far as the row names any."""
+        own = (one for one in (self.mask, self.attention) if one is not None)
+        stems = {one.rpartition(f"_{self.query}")[0] for one in own}
+        return stems | ({self.overlay.removesuffix("_overlay.jpg")} if self.overlay else set())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub.errors import UsageError
-from retq_hub.views import placed_back, seen
+from retq_hub.views import Pixels
 
 __all__ = ["PassKey", "cut", "stitch"]
 
@@ -63,7 +62,7 @@ class PassKey:
         return self.side_px // patch_px
 
 
-def cut(pixels: NDArray[np.uint8], key: PassKey) -> NDArray[np.uint8]:
+def cut(pixels: Pixels, key: PassKey) -> Pixels:
     """Cut a square image into tiles, row by row.
 
     Args:
@@ -73,11 +72,10 @@ def cut(pixels: NDArray[np.uint8], key: PassKey) -> NDArray[np.uint8]:
     Returns:
         (T, size_px, size_px, 3), T = tiles * tiles.
     """
-    view = seen(pixels, key.view)
     step = key.size_px - key.overlap_px
     starts = [number * step for number in range(key.tiles)]
     size = key.size_px
-    return np.stack([view[y : y + size, x : x + size] for y in starts for x in starts])
+    return np.stack([pixels[y : y + size, x : x + size] for y in starts for x in starts])
 
 
 def stitch(tokens: Tensor, key: PassKey, patch_px: int) -> Tensor:
@@ -89,7 +87,7 @@ def stitch(tokens: Tensor, key: PassKey, patch_px: int) -> Tensor:
         patch_px: Side of a patch.
 
     Returns:
-        (G * G, D) float32, at the places of the plain image.
+        (G, G, D) float32.
     """
     g, G = key.size_px // patch_px, key.grid(patch_px)
     rows = _blend(key.tiles, g, key.overlap_px // patch_px)
@@ -101,7 +99,7 @@ def stitch(tokens: Tensor, key: PassKey, patch_px: int) -> Tensor:
             weight = rows[down][:, None, None] * rows[right][None, :, None]
             y, x = down * step, right * step
             stitched[y : y + g, x : x + g] += weight * field[down, right]
-    return placed_back(stitched, key.view).reshape(G * G, -1)
+    return stitched
 
 
 @lru_cache(maxsize=32)

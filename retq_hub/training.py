@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retq_hub import delivery, goldens
+from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.chart import draw
 from retq_hub.curve import Curve
 from retq_hub.dataset import Dataset
 from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
+from retq_hub.losses import SoftmaxEntropy
 from retq_hub.manifest import Licence, QueryManifest, Training
 from retq_hub.progress import Progress, Silent
 from retq_hub.recipe import Recipe, checked_bases
@@ -19,7 +21,7 @@ from retq_hub.solution import Solution
 from retq_hub.storage import write_text
 from retq_hub.trainingset import TrainingSet
 
-__all__ = ["Trained", "train"]
+__all__ = ["Trained", "described", "finish", "train"]
 
 _INTENDED_USE = "Research on {target} in retinal images; comparison, explanation, pre-selection."
 _LIMITS = (
@@ -94,6 +96,8 @@ def train(
     backbone = backbone or LazyBackbone(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
+    if isinstance(recipe.loss, SoftmaxEntropy):
+        data.check_exclusive()
     cache = TokenCache(backbone=backbone)
     if recipe.kind == "paper":
         solution = solve_as_in_paper(data, backbone, recipe, progress)
@@ -109,7 +113,7 @@ def train(
         backbone=backbone.ref,
         basis=solution.basis,
         head=solution.head,
-        training=_training(recipe, solution),
+        training=described(recipe, solution),
         data=(data.use(),),
         metrics=(),
         licence=licence or first.licence,
@@ -124,6 +128,39 @@ def train(
         ),
         files={},
     )
+    return finish(
+        output,
+        manifest=manifest,
+        solution=solution,
+        golden=golden,
+        backbone=backbone,
+        progress=progress,
+    )
+
+
+def finish(
+    output: Path,
+    *,
+    manifest: QueryManifest,
+    solution: Solution,
+    golden: Golden,
+    backbone: LazyBackbone,
+    progress: Progress,
+) -> Trained:
+    """Write the artifact of a solution, and how its loss came down.
+
+    Args:
+        output: The artifact's folder.
+        manifest: Its manifest.
+        solution: The vectors, and how they were found.
+        golden: What they give on the probe image.
+        backbone: What they are for.
+        progress: Where to report.
+
+    Raises:
+        ManifestError: The manifest breaks its schema.
+        StorageError: The place cannot be written.
+    """
     written = delivery.deliver(
         output,
         manifest=manifest,
@@ -134,11 +171,13 @@ def train(
         progress=progress,
     )
     solution.curve.write(output / "training.csv")
-    write_text(output / "training.svg", draw(solution.curve, title=f"Training of {name}"))
+    title = f"Training of {manifest.name}"
+    write_text(output / "training.svg", draw(solution.curve, title=title))
     return Trained(folder=output, manifest=written, curve=solution.curve)
 
 
-def _training(recipe: Recipe, solution: Solution) -> Training:
+def described(recipe: Recipe, solution: Solution) -> Training:
+    """Say in the manifest how a solution was found."""
     exact = recipe.kind == "exact"
     return Training(
         recipe=recipe.kind,

@@ -52,6 +52,11 @@ class TrainingSet:
         return ", ".join(one.target.label for one in self.sets)
 
     @property
+    def goals(self) -> torch.Tensor:
+        """What is fitted: the masks."""
+        return self.masks
+
+    @property
     def digest(self) -> str:
         """SHA-256 over the content of all images and masks; one data set's own where it is one."""
         digests = [one.digest for one in self.sets]

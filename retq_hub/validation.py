@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retq_hub import artifact, composition, registry, syncing
+from retq_hub import artifact, compatibility, composition, registry, syncing
 from retq_hub.composition import Composition
 from retq_hub.errors import BackboneMismatch, Finding, NetworkError, NotFoundError, RetqError
 from retq_hub.progress import Progress
@@ -113,7 +113,7 @@ def _backbone_notes(folder: Path) -> list[str]:
         spec = registry.backbone_spec(ref.id)
     except NotFoundError as error:
         return [error.found]
-    if spec.preprocessing_digest != ref.preprocessing_digest:
+    if not compatibility.is_fed_alike(ref, spec):
         return [f"it was made with another preprocessing than {ref.id} has here"]
     return []
 

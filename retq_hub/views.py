@@ -4,13 +4,18 @@ Over flips the tokens of an image may be averaged; any view may be trained on be
 Arrays and tensors only. Axis letters: S pixels a side, G cells a side, D width.
 """
 
+from typing import TypeAlias
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["FLIPS", "VIEWS", "placed_back", "seen"]
+__all__ = ["FLIPS", "VIEWS", "Pixels", "placed_back", "seen"]
+
+Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
+"""RGB, 0-255; floats where they keep the fractions that resizing gave."""
 
 FLIPS: dict[str, tuple[int, ...]] = {"mirrored": (1,), "upended": (0,), "turned": (0, 1)}
 """Left to right, upside down, and both (turned by 180 degrees): the axes that are reversed."""
@@ -23,12 +28,15 @@ VIEWS = ("plain", *FLIPS, *_GAINS, *_CONTRASTS, "smaller")
 """All views; ``smaller`` is the image at 80 % in the middle of black."""
 
 
-def seen(pixels: NDArray[np.uint8], view: str) -> NDArray[np.uint8]:
-    """Give what the backbone sees of a square image in a view.
+def seen(pixels: Pixels, view: str) -> Pixels:
+    """Give what the backbone sees of an image in a view.
 
     Args:
-        pixels: (S, S, 3), RGB, 0-255.
+        pixels: (H, W, 3) uint8 or float32, RGB, 0-255.
         view: One of `VIEWS`.
+
+    Returns:
+        (H, W, 3); whole numbers where it is lighter, darker or smaller.
     """
     if view in FLIPS:
         return np.flip(pixels, FLIPS[view])
@@ -37,7 +45,7 @@ def seen(pixels: NDArray[np.uint8], view: str) -> NDArray[np.uint8]:
     if view in _CONTRASTS:
         mean = pixels.mean(axis=(0, 1), dtype=np.float32)
         return _rounded((pixels - mean) * np.float32(_CONTRASTS[view]) + mean)
-    return _shrunk(pixels) if view == "smaller" else pixels
+    return _shrunk(_rounded(pixels)) if view == "smaller" else pixels
 
 
 def placed_back(field: Tensor, view: str) -> Tensor:
@@ -56,15 +64,14 @@ def placed_back(field: Tensor, view: str) -> Tensor:
     return rows[:, left] * (1 - share) + rows[:, right] * share
 
 
-def _rounded(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _rounded(values: Pixels) -> NDArray[np.uint8]:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
 def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    side = len(pixels)
-    inner = round(side * _SHRINKAGE)
+    height, width = (round(side * _SHRINKAGE) for side in pixels.shape[:2])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     canvas = np.zeros_like(pixels)
-    start = (side - inner) // 2
-    small = Image.fromarray(pixels).resize((inner, inner), Image.Resampling.BICUBIC)
-    canvas[start : start + inner, start : start + inner] = np.asarray(small)
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    canvas[top : top + height, left : left + width] = np.asarray(small)
     return canvas

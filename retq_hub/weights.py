@@ -171,7 +171,7 @@ def convert_text(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
         spec: The backbone.
 
     Returns:
-        The tensors by the names of `retq_hub.textencoder`, which checks them; none where the
+        The tensors by the names of `retq_hub.texts.encoder`, which checks them; none where the
         backbone has no text encoder, or the checkpoint holds the image encoder alone.
 
     Raises:

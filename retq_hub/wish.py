@@ -1,13 +1,13 @@
-"""What somebody looks for among queries: words and filters; and whether a query fits a backbone."""
+"""What somebody looks for among queries: words and filters."""
 
 import re
 from dataclasses import dataclass
 
+from retq_hub.compatibility import Equivalents
 from retq_hub.kinds import SEGMENTATION
 from retq_hub.record import Record
-from retq_hub.spec import BackboneSpec
 
-__all__ = ["Wish", "fits"]
+__all__ = ["Wish"]
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 """Text that JSON writes as it is."""
@@ -22,7 +22,7 @@ class Wish:
             the kind.
         kind: One of `retq_hub.kinds.KINDS`.
         target: Part of what a target is called.
-        backbone: The query was made for its weights.
+        backbone: The query may be used with it.
         dataset: Part of what a data set is called.
         licence: The query's licence.
         min_dice: The least Dice of the first evaluation.
@@ -30,7 +30,7 @@ class Wish:
 
     words: tuple[str, ...] = ()
     target: str | None = None
-    backbone: BackboneSpec | None = None
+    backbone: Equivalents | None = None
     dataset: str | None = None
     licence: str | None = None
     min_dice: float | None = None
@@ -41,7 +41,7 @@ class Wish:
         return (
             (self.min_dice is None or (record.dice is not None and record.dice >= self.min_dice))
             and (self.kind is None or self.kind == (record.kind or SEGMENTATION))
-            and (self.backbone is None or _is_made_for(record, self.backbone))
+            and (self.backbone is None or _is_for(record, self.backbone))
             and (self.licence is None or self.licence.lower() == record.licence.lower())
             and _is_part(self.target, record.targets)
             and _is_part(self.dataset, record.datasets)
@@ -51,39 +51,21 @@ class Wish:
     @property
     def needles(self) -> list[bytes]:
         """Texts that every record contains that matches, in lower case, the longest first."""
-        digest = self.backbone.weights_digest if self.backbone else None
+        digests = self.backbone.weights if self.backbone else ()
         kind = None if self.kind == SEGMENTATION else self.kind
-        needed = [*self.words, self.target, self.dataset, self.licence, digest, kind]
+        needed = [*self.words, self.target, self.dataset, self.licence, kind]
+        needed += digests if len(digests) == 1 else ()
         plain = {part for one in needed if one for part in _PLAIN.findall(one.lower())}
         return [one.encode("ascii") for one in sorted(plain, key=lambda one: (-len(one), one))]
 
 
-def fits(
-    spec: BackboneSpec, *, backbone: str | None, weights: str | None, preprocessing: str | None
-) -> bool | None:
-    """Say whether a query can be used with a backbone.
-
-    Args:
-        spec: The backbone.
-        backbone: Id of the one that the query was made for.
-        weights: Digest of its weights, or the first digits.
-        preprocessing: Digest of its preprocessing.
-
-    Returns:
-        None if too little is known.
-    """
-    if not (spec.weights_digest and weights):
-        return False if backbone and backbone != spec.id else None
-    if not spec.weights_digest.startswith(weights):
-        return False
-    return preprocessing is None or preprocessing == spec.preprocessing_digest
-
-
-def _is_made_for(record: Record, spec: BackboneSpec) -> bool:
-    """Whether it was made for these weights; by the id where the spec names no weights."""
-    if spec.weights_digest is None:
-        return record.backbone == spec.id
-    return record.weights_digest == spec.weights_digest
+def _is_for(record: Record, backbone: Equivalents) -> bool:
+    """Whether it may be used with a backbone; what is not known to be unfit is kept."""
+    return backbone.fits(
+        backbone=record.backbone,
+        weights=record.weights_digest,
+        preprocessing=record.preprocessing_digest,
+    ) in (True, None)
 
 
 def _has(words: tuple[str, ...], text: str) -> bool:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from tiny import random_state
 
 from retq_hub.backbone import Backbone, LazyBackbone
-from retq_hub.labels import LabelledSample, LabelSet
+from retq_hub.labels.labelset import LabelledSample, LabelSet
 from retq_hub.manifest import Licence, Target, to_json
 from retq_hub.storage import write_json
 

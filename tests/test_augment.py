@@ -5,7 +5,7 @@ from PIL import Image
 from support_core import fundus
 
 from retq_hub.augment import NO_AUGMENTATION, OVERSIZE, Augmentation, View
-from retq_hub.images import square
+from retq_hub.geometry import square
 from retq_hub.spec import Preprocessing
 
 S = 64

@@ -8,11 +8,13 @@ from records import hubs, many, record, write_index
 
 from retq_hub import catalogue, registry
 from retq_hub.catalogue import Broken, Catalogue
+from retq_hub.compatibility import equivalents
 from retq_hub.errors import ManifestError, NotFoundError
 from retq_hub.record import Record, newest
 from retq_hub.wish import Wish
 
 SPEC = registry.backbone_spec(registry.DEFAULT_BACKBONE)
+OURS = equivalents(SPEC, None, [])
 WISHES = [
     Wish(),
     Wish(words=("drusen",)),
@@ -25,7 +27,7 @@ WISHES = [
     Wish(target="exudates", licence="cc-by-4.0"),
     Wish(min_dice=0.5),
     Wish(dataset="A data", min_dice=0.9),
-    Wish(backbone=SPEC),
+    Wish(backbone=OURS),
 ]
 
 

@@ -161,7 +161,7 @@ def test_a_search_finds_queries_of_the_hub_once(put, empty, online, monkeypatch,
     put("alice/seek-one", seed=31)
     put("alice/seek-two", seed=32)
     contribution.add("alice/seek-one", empty)
-    spec = registry.backbone_spec(SPEC)
+    spec = discovery.at_hand(registry.backbone_spec(SPEC))
     found = discovery.search(Wish(words=("seek",)), spec)
     assert [(one.name, one.fits) for one in found] == [
         ("seek-one", False),
@@ -182,7 +182,8 @@ def test_without_the_hub_the_registries_are_searched_and_that_is_said(cache, mon
     monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     said = Listener()
-    found = discovery.search(Wish(words=("disc",)), registry.backbone_spec(SPEC), progress=said)
+    spec = discovery.at_hand(registry.backbone_spec(SPEC))
+    found = discovery.search(Wish(words=("disc",)), spec, progress=said)
     assert "idrid-disc" in [one.name for one in found]
     assert [line for line in said.notes if line.startswith("the Hub ")]
 

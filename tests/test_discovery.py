@@ -10,7 +10,7 @@ from retq_hub.wish import Wish
 
 def found(*words, target=None, limit=None):
     listener = Listener()
-    spec = registry.backbone_spec(registry.DEFAULT_BACKBONE)
+    spec = discovery.at_hand(registry.backbone_spec(registry.DEFAULT_BACKBONE))
     hits = discovery.search(Wish(words=words, target=target), spec, limit=limit, progress=listener)
     return hits, listener.notes
 

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from graders import derived, make_grader
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from shelves import FolderShelf, served
 from support_core import fundus
 from test_gallery_prose import HOSTILE
+from tiny import Tiny
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
@@ -33,11 +35,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, make_query: Callable[..., Path]) -> Path:
+def root(
+    tmp_path_factory: pytest.TempPathFactory, make_query: Callable[..., Path], tiny: Tiny
+) -> Path:
     root = tmp_path_factory.mktemp("root")
     disc = make_query(root / "lab/disc/1.0.0", name="disc", summary="Marks one thing.")
     Image.fromarray(fundus()).resize((640, 640)).save(disc / "overlay.jpg")
     make_query(root / "lab/pair/1.0.0", name="pair", seed=1, targets=2, summary="Marks two things.")
+    make_grader(
+        root / "lab/looks/1.0.0",
+        backbone=tiny.backbone,
+        name="looks",
+        pool="attention",
+        derived=(derived(),),
+    )
     hostile = make_query(
         root / "mallory/card/1.0.0",
         name="card",
@@ -96,7 +107,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
         assert one.complaints == []
 
 
-PATHS = ["/", "/lab/disc", "/lab/pair", "/apply", "/mallory/card", "/lab/none"]
+PATHS = ["/", "/lab/disc", "/lab/pair", "/lab/looks", "/apply", "/mallory/card", "/lab/none"]
 
 
 RATIOS = """() => {
@@ -287,6 +298,20 @@ def test_sliders_change_what_is_drawn(url, visit, tmp_path):
     page.get_by_label("Show").first.uncheck()
     assert page.evaluate(MARKED, 0)[2]
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDE["width"]
+
+
+def test_a_grading_is_read_and_unfolded_without_a_map_to_draw(url, visit):
+    page = visit(viewport=PHONE).page
+    page.goto(f"{url}/apply?q=lab/looks")
+    page.get_by_role("button", name="Try it with the example").click()
+    expect(page.get_by_role("heading", name="What was said")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(5)
+    picture = page.get_by_alt_text("How much each place counted")
+    expect(picture).not_to_be_visible()
+    page.get_by_text("Where it looked").click()
+    expect(picture).to_be_visible()
+    assert page.evaluate(RATIOS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
 def test_a_result_fits_a_phone(url, visit):

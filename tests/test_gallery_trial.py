@@ -284,7 +284,7 @@ def test_gradings_are_shown_beside_masks_and_alone(url):
     assert answer.status_code == 200
     assert len(maps(answer.text)["layers"]) == 1
     assert answer.text.count('<section class="told"') == 2
-    assert answer.text.count('class="share') == 5 + 3
+    assert answer.text.count('<svg class="share') == 5 + 3
     assert answer.text.count("Where it looked") == 1
     alone = send(url, photograph(), "lab/grade").text
     assert "What was said" in alone

@@ -2,7 +2,6 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from retq_hub.images import (
     image_files,
     normalise,
     read_mask,
-    square,
 )
 from retq_hub.spec import Preprocessing
 
@@ -304,21 +302,6 @@ def test_damaged_bytes_give_an_image_or_an_image_error(tmp_path: Path, kind: str
         assert decode(path).mode == "RGB"
     except ImageError as error:
         assert_clear(error, 6, str(path))
-
-
-def test_an_image_is_stretched_to_a_square_and_averaged():
-    stripes = np.zeros((64, 128, 3), np.uint8)
-    stripes[:, ::2] = 255
-    found = square(picture(stripes), PREPROCESSING, 16)
-    assert (found.shape, found.dtype) == ((16, 16, 3), np.uint8)
-    assert abs(found[:, 1:-1].astype(int) - 127).max() <= 2
-
-
-def test_colours_become_luminance_where_a_backbone_wants_grey():
-    found = square(picture(PHOTO), replace(PREPROCESSING, grey=True), 16)
-    expected = square(picture(PHOTO).convert("L").convert("RGB"), PREPROCESSING, 16)
-    assert np.array_equal(found, expected)
-    assert np.array_equal(found[..., 0], found[..., 2])
 
 
 def test_pixels_are_normalised_channel_by_channel():

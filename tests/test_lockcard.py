@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from graders import make_grader
 
 from retq_hub import artifact, lockcard, metadata
 from retq_hub.lock import Lock, Origin, PinnedBackbone, pinned
@@ -106,3 +107,12 @@ def test_what_members_say_comes_out_as_text(made, tiny):
 def test_the_same_lock_gives_the_same_card(made, tiny):
     lock, members = made
     assert lockcard.render(lock, members, tiny.spec) == lockcard.render(lock, members, tiny.spec)
+
+
+def test_a_grader_is_listed_with_its_kappa_and_read_as_one(made, tiny, tmp_path):
+    lock, (_, spot) = made
+    grader = artifact.read_manifest(make_grader(tmp_path / "grade", backbone=tiny.backbone))
+    card = lockcard.render(lock, [grader, spot], tiny.spec)
+    assert "| kappa 0.6250 (nothing, test) |" in card
+    assert "found.prediction, found.probabilities\n" in card
+    assert head(card)["pipeline_tag"] == "image-segmentation"

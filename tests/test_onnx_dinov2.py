@@ -14,7 +14,8 @@ from retq_hub import probe, registry, weights
 from retq_hub.backbone import PassKey
 from retq_hub.checkpoint import fetch
 from retq_hub.errors import CheckpointError
-from retq_hub.images import normalise, square
+from retq_hub.geometry import square
+from retq_hub.images import normalise
 from retq_hub.manifest import from_json, to_json
 from retq_hub.onnx_dinov2 import read_onnx
 from retq_hub.progress import Silent

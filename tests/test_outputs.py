@@ -13,10 +13,13 @@ from kinds import texted
 from PIL import Image
 from tiny import Tiny
 
+from retq_hub.errors import UsageError
 from retq_hub.outputs import Job, Options, wanted
 from retq_hub.pipeline import Pipeline
 from retq_hub.segment import find_images, segment
 from retq_hub.summary import Row, as_lines, key_of, read_journal, told
+
+NEWER = ("probability", "predicted", "attention", "overlay")
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def test_a_journal_of_before_gradings_is_read(tmp_path: Path) -> None:
         mask="eye_disc_mask.png",
     )
     line = json.loads(as_lines([row]))
-    older = {key: line[key] for key in line if key not in ("probability", "predicted", "attention")}
+    older = {key: line[key] for key in line if key not in NEWER}
     (tmp_path / "summary.jsonl").write_text(json.dumps(older) + "\n")
     assert read_journal(tmp_path / "summary.jsonl") == {key_of(row): row}
     assert wanted(Job(image=Path("eye.png"), stem="eye"), [row], Options(probability="npy")) == {
@@ -176,3 +179,14 @@ def test_people_are_told_what_is_said_and_that_nothing_is() -> None:
     ]
     neither = [row("drusen", 0.1, predicted=False), row("spots", 0.2, predicted=False)]
     assert [(one.target, one.probability) for one in told(neither)] == [("none of them", 0.2)]
+
+
+def test_the_picture_of_another_image_of_that_name_is_not_written_over(
+    images: Path, tmp_path: Path, tiny: Tiny
+) -> None:
+    grade = make_grader(tmp_path / "grade", backbone=tiny.backbone)
+    pipeline = Pipeline.from_pretrained([grade], backbone=tiny.backbone)
+    segment(pipeline, find_images([str(images / "eye0.png")]), tmp_path / "out")
+    other = make_folders(tmp_path / "more", 1)[0] / "eye0.png"
+    with pytest.raises(UsageError, match="results of another eye0"):
+        segment(pipeline, find_images([str(other)]), tmp_path / "out")

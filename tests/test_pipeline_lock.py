@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny as tiny_vit
 from eyes import draw
+from graders import make_grader
 from lockers import NOWHERE, code_of, publish, use_hub
 
 from retq_hub import assembly, composition, index, publication, stock, syncing
@@ -103,3 +104,13 @@ def test_a_yanked_pipeline_is_loaded_with_a_warning(home, hub, tmp_path, monkeyp
 def test_there_is_no_such_lock(home):
     with pytest.raises(NotFoundError):
         Pipeline.from_lock("other.lock")
+
+
+def test_graders_are_locked_beside_queries_that_mark(home, tiny):
+    make_grader(home / "queries/grade", backbone=tiny.backbone, name="grade", pool="attention")
+    assembly.lock(["tiny-disc", "./queries/grade"], Path("both.lock"))
+    found = Pipeline.from_lock("both.lock", embed=False)(draw(0)[0])
+    assert list(found.segmentations) == ["tiny-disc"]
+    assert list(found.classifications) == ["grade"]
+    alone = Pipeline.from_pretrained(["./queries/grade"], backbone=tiny.backbone)(draw(0)[0])
+    np.testing.assert_allclose(found["grade"].scores, alone["grade"].scores, atol=1e-5)

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from graders import make_grader
 from hubs import Hub
 from proxies import Fault, Proxy
+from tiny import Tiny
 
 from retq_hub import artifact, remote
 from retq_hub.errors import (
@@ -259,3 +261,21 @@ def test_publishing_needs_the_hub(mine: Make, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(NetworkError, match="HF_HUB_OFFLINE"):
         push(mine(), "alice/offline")
+
+
+def test_a_grader_is_published_checked_and_pulled_with_its_attention(
+    hub: Hub, tiny: Tiny, tmp_path: Path, new_repo
+):
+    folder = make_grader(tmp_path / "grade", backbone=tiny.backbone, pool="attention")
+    push(folder, new_repo)
+    pulled = Query.from_pretrained(f"{new_repo}@1.0.0")
+    mine = Query.from_pretrained(folder)
+    assert (pulled.attention[0] == mine.attention[0]).all()
+    info = hub.api().model_info(new_repo)
+    assert info.pipeline_tag == "image-classification"
+    assert "retq-kind:classification" in info.tags
+    raised = make_grader(
+        tmp_path / "next", backbone=tiny.backbone, pool="attention", version="1.1.0", measured=False
+    )
+    planned = push(raised, new_repo, dry_run=True)
+    assert "metrics removed" in planned.differences

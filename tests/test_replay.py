@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from graders import make_grader
-from kinds import make_text, texted
+from kinds import make_classification, make_text, texted
 from tiny import Tiny
 
 from retq_hub import artifact
+from retq_hub.basis import Basis, Pass
 from retq_hub.query import Query
 from retq_hub.replay import replay
 
@@ -44,3 +45,10 @@ def test_maps_of_texts_come_out_again(tmp_path: Path):
     golden = artifact.read(folder).golden
     found, said = replay(Query.from_pretrained(folder), golden, backbone)
     assert (found, said[:31]) == ([], "largest deviation of a logit 0,")
+
+
+def test_each_basis_has_a_probe_of_its_own_size(tmp_path: Path, tiny: Tiny):
+    larger = Basis(passes=(Pass(size_px=96, tiles=1, layers=(0,)),), norm=True)
+    folder = make_classification(tmp_path / "grade", backbone=tiny.backbone, reads=larger)
+    found, _ = replay(Query.from_pretrained(folder), artifact.read(folder).golden, tiny.backbone)
+    assert found == []

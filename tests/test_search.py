@@ -92,6 +92,7 @@ def search(
     one = Search(
         held_out=held_out,
         masks=masks,
+        goals=masks,
         parts=PARTS,
         guides=guides or [lambda size_px: torch.zeros(size_px, size_px)] * n,
         recipe=given,

@@ -12,8 +12,10 @@ import upstream
 from torch import Tensor
 
 from retq_hub import probe, registry, weights
+from retq_hub.backbone import Backbone
 from retq_hub.encoder import Encoder, check_state
 from retq_hub.errors import CheckpointError
+from retq_hub.geometry import centre, square
 from retq_hub.images import normalise
 from retq_hub.keymap import canonical
 from retq_hub.lookalike import lookalikes
@@ -70,6 +72,12 @@ def document(golden: dict[str, Any], state: dict[str, Tensor]) -> object:
     return state if golden["key"] is None else {golden["key"]: state, "epoch": 3}
 
 
+def test_every_aspect_but_stretching_is_compared_on_a_photograph():
+    for golden in GOLDEN.values():
+        aspects = {SPECS[name].preprocessing.aspect for name in golden["specs"]}
+        assert ("photograph" in golden) is (aspects != {"stretch"}), golden["specs"]
+
+
 def test_every_spec_is_compared():
     named = [name for golden in GOLDEN.values() for name in golden["specs"]]
     assert sorted([*named, *OLDER]) == sorted(SPECS)
@@ -95,6 +103,22 @@ def test_tokens_and_embedding_are_upstreams(family):
         for name in group:
             for kind, values in golden["expected"][name].items():
                 assert found[kind] == pytest.approx(values, abs=1e-4), (name, kind)
+        if "photograph" in golden:
+            check_photograph(golden["photograph"], spec, state)
+
+
+def check_photograph(expected: dict[str, list[float]], spec: BackboneSpec, state: Any) -> None:
+    """Compare with upstream's whole path, its own transform before its network."""
+    image, how = upstream.photograph(), spec.preprocessing
+    pixels = centre(image, how) if how.aspect == "crop" else square(image, how, how.size_px)
+    columns = normalise(pixels, how).transpose(1, 2, 0).reshape(-1, 3)
+    assert probe.fingerprint([columns]).values == pytest.approx(expected["pixels"], abs=1e-5)
+    canonical_state = canonical(state, spec.checkpoint.map)
+    backbone = Backbone(spec=spec, state=canonical_state, weights_digest="0" * 64)
+    _, embedding = backbone.tokens(image, {}, embed=True)
+    assert embedding is not None
+    found = probe.fingerprint([embedding[None].numpy()])
+    assert found.values == pytest.approx(expected["embedding"], abs=1e-4)
 
 
 @pytest.mark.parametrize("family", GOLDEN)

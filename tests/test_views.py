@@ -69,3 +69,11 @@ def test_what_is_too_bright_or_too_dark_is_cut():
     half = np.zeros((8, 8, 3), np.uint8)
     half[:4] = 255
     assert set(np.unique(seen(half, "contrasted")).tolist()) == {0, 255}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_an_oblong_image_with_fractions(view: str):
+    pixels = picture()[:30]
+    found = seen(pixels + np.float32(0.25), view)
+    assert found.shape == pixels.shape
+    np.testing.assert_allclose(found, seen(pixels, view).astype(np.float32), atol=1.01)

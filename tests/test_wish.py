@@ -1,4 +1,4 @@
-"""What is looked for: words and filters; what fits a backbone."""
+"""What is looked for: words and filters."""
 
 from dataclasses import replace
 
@@ -6,12 +6,15 @@ import pytest
 from records import record
 
 from retq_hub import registry
-from retq_hub.wish import Wish, fits
+from retq_hub.compatibility import equivalents
+from retq_hub.wish import Wish
 
 SPEC = registry.backbone_spec(registry.DEFAULT_BACKBONE)
+AT_HAND = equivalents(SPEC, None, [])
 OURS = record(
     targets=("optic disc", "Cup"),
     weights_digest=SPEC.weights_digest,
+    preprocessing_digest=SPEC.preprocessing_digest,
     backbone=SPEC.id,
     datasets=("IDRiD, part A",),
     dice=0.9,
@@ -34,10 +37,12 @@ OURS = record(
         (Wish(min_dice=0.91), False),
         (Wish(kind="segmentation"), True),
         (Wish(kind="text"), False),
-        (Wish(backbone=SPEC), True),
-        (Wish(backbone=replace(SPEC, weights_digest="0" * 64)), False),
-        (Wish(backbone=replace(SPEC, weights_digest=None)), True),
-        (Wish(backbone=replace(SPEC, weights_digest=None, id="other")), False),
+        (Wish(backbone=AT_HAND), True),
+        (Wish(backbone=replace(AT_HAND, weights=("0" * 64,))), False),
+        (Wish(backbone=replace(AT_HAND, weights=("0" * 64, *AT_HAND.weights))), True),
+        (Wish(backbone=replace(AT_HAND, preprocessing_digest="0" * 64)), False),
+        (Wish(backbone=replace(AT_HAND, weights=())), True),
+        (Wish(backbone=replace(AT_HAND, weights=(), id="other")), False),
     ],
 )
 def test_everything_that_is_looked_for_must_hold(wish, expected):
@@ -53,29 +58,9 @@ def test_needles_are_what_stands_in_the_index_as_it_is():
     assert wish.needles == [b"drusen", b"slash", b"back", b"say ", b"cup", b"ok", b"l"]
 
 
-@pytest.mark.parametrize(
-    ("backbone", "weights", "preprocessing", "expected"),
-    [
-        (SPEC.id, SPEC.weights_digest, SPEC.preprocessing_digest, True),
-        (SPEC.id, SPEC.weights_digest, None, True),
-        (None, SPEC.weights_digest[:12], None, True),
-        (SPEC.id, SPEC.weights_digest, "0" * 64, False),
-        (SPEC.id, "0" * 64, SPEC.preprocessing_digest, False),
-        ("other", None, None, False),
-        (None, None, None, None),
-    ],
-)
-def test_a_query_fits_by_weights_and_preprocessing_as_far_as_known(
-    backbone, weights, preprocessing, expected
-):
-    found = fits(SPEC, backbone=backbone, weights=weights, preprocessing=preprocessing)
-    assert found is expected
-
-
-def test_of_a_backbone_without_pinned_weights_nothing_is_certain():
-    spec = replace(SPEC, weights_digest=None)
-    assert fits(spec, backbone=SPEC.id, weights="0" * 64, preprocessing=None) is None
-    assert fits(spec, backbone="other", weights="0" * 64, preprocessing=None) is False
+def test_the_digest_of_weights_is_a_needle_only_where_no_others_compute_the_same():
+    assert Wish(backbone=AT_HAND).needles == [SPEC.weights_digest.encode()]
+    assert Wish(backbone=replace(AT_HAND, weights=(*AT_HAND.weights, "0" * 64))).needles == []
 
 
 def test_a_kind_is_looked_for_as_it_stands_in_the_index():

@@ -14,7 +14,7 @@ import upstream
 from retq_hub import registry
 from retq_hub.manifest import to_json
 from retq_hub.storage import write_json
-from retq_hub.wording import Wording
+from retq_hub.texts.wording import Wording
 
 FOLDER = Path(__file__).parent / "golden"
 FAMILIES = ("biomedclip", "clip-vit-b16", "flair")

@@ -12,9 +12,11 @@ ignores, is dropped here.
 import hashlib
 from collections.abc import Mapping, Sequence
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 _SCALES = ("weight", "gamma", "gamma_1", "gamma_2", "running_var")
@@ -42,3 +44,9 @@ def tensor(name: str, shape: Sequence[int]) -> Tensor:
 def state(shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
     """Make all tensors of a checkpoint."""
     return {name: tensor(name, shape) for name, shape in shapes.items()}
+
+
+def photograph() -> Image.Image:
+    """Give the example photograph without its upper and lower rim: 1411 x 999 pixels."""
+    with Image.open(Path(__file__).parent.parent / "examples/retina.jpg") as image:
+        return image.convert("RGB").crop((0, 150, 1411, 1149))

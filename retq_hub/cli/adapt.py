@@ -61,8 +61,8 @@ def adapt_command(
     if names.version_of(number) != number:
         raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     labels = open_labels(**data, default_split="train", default_scale="multiclass")
-    from retq_hub.adaptation import adapt
     from retq_hub.backbone import LazyBackbone
+    from retq_hub.labels.adaptation import adapt
 
     progress = BarProgress()
     manifest = adapt(

@@ -14,6 +14,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "adapt": "adapt",
+    "algebra": "algebra",
     "backbones": "backbones",
     "card": "card",
     "compile-text": "compile_text",
@@ -24,6 +25,7 @@ _COMMANDS = {
     "info": "info",
     "list": "search",
     "lock": "lock",
+    "port": "port",
     "pull": "registry",
     "push": "publish",
     "search": "search",

@@ -12,9 +12,9 @@ from retq_hub.headline import GRADED
 from retq_hub.storage import check_writable
 
 if TYPE_CHECKING:
-    from retq_hub.gradation import Figure
-    from retq_hub.gradebook import Assessment, Other
-    from retq_hub.labels import LabelSet
+    from retq_hub.assessment.gradation import Figure
+    from retq_hub.assessment.gradebook import Assessment, Other
+    from retq_hub.labels.labelset import LabelSet
     from retq_hub.manifest import QueryManifest
 
 __all__ = ["Wanted", "default_scale", "refuse_masks", "run"]
@@ -43,8 +43,9 @@ def run(folder: Path, labels: "LabelSet", wanted: Wanted, *, progress: BarProgre
     """Score a query on a split with labels and print what was found."""
     from dataclasses import replace
 
-    from retq_hub import gradesheet, registry
-    from retq_hub.assessment import assess, record
+    from retq_hub import registry
+    from retq_hub.assessment import gradesheet
+    from retq_hub.assessment.scoring import assess, record
 
     if wanted.report:
         check_writable(wanted.report)

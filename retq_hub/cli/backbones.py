@@ -10,7 +10,7 @@ from retq_hub.cli.console import BarProgress, print_facts, print_json, print_tab
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed, Finding
 from retq_hub.manifest import to_json
-from retq_hub.spec import BackboneSpec, Source
+from retq_hub.spec import BackboneSpec, Preprocessing, Source
 
 __all__ = ["backbones_command"]
 
@@ -55,7 +55,8 @@ def info_command(name: str, as_json: bool) -> None:
     if as_json:
         print_json(to_json(spec))
         return
-    shape = f"{spec.tokens.layers} layers of {spec.tokens.grid} x {spec.tokens.grid} tokens"
+    layers = "1 layer" if spec.tokens.layers == 1 else f"{spec.tokens.layers} layers"
+    shape = f"{layers} of {spec.tokens.grid} x {spec.tokens.grid} tokens"
     rows = [
         ("id", spec.id),
         ("title", spec.title),
@@ -63,7 +64,7 @@ def info_command(name: str, as_json: bool) -> None:
         ("architecture", f"{spec.architecture.library} {spec.architecture.name}"),
         ("tokens", f"{shape}, {spec.tokens.width} wide, {spec.tokens.prefix} prefix dropped"),
         ("modality", spec.modality),
-        ("input", f"{spec.preprocessing.size_px} px, {spec.preprocessing.resize}{_grey(spec)}"),
+        ("input", _input(spec.preprocessing)),
         ("position grid", _position(spec)),
         ("embedding", spec.pooling),
         *_text(spec),
@@ -133,8 +134,18 @@ def _state(spec: BackboneSpec) -> str:
     return "here" if registry.has_weights(spec) else spec.access
 
 
-def _grey(spec: BackboneSpec) -> str:
-    return ", as grey" if spec.preprocessing.grey else ""
+def _input(how: Preprocessing) -> str:
+    square = {
+        "stretch": "stretched to a square",
+        "pad": "padded with black to a square",
+        "crop": f"stretched to a square; for the embedding the middle is cut out{_share(how)}",
+    }
+    grey = ", as grey" if how.grey else ""
+    return f"{how.size_px} px, {how.resize}, {square[how.aspect]}{grey}"
+
+
+def _share(how: Preprocessing) -> str:
+    return f" ({how.share:.1%} of the shorter side)" if how.share else ""
 
 
 def _position(spec: BackboneSpec) -> str:

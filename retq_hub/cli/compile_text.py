@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retq_hub import names, wording
+from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option, licence_named, slug
 from retq_hub.errors import NotFoundError, UsageError
+from retq_hub.texts import wording
 
 if TYPE_CHECKING:
     from retq_hub.manifest import QueryManifest
-    from retq_hub.wording import Wording
+    from retq_hub.texts.wording import Wording
 
 __all__ = ["compile_text_command"]
 
@@ -67,7 +68,7 @@ def compile_text_command(
     if names.version_of(number) != number:
         raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     asked = _asked(backbone, prompts, targets, file)
-    from retq_hub.compilation import compile_text
+    from retq_hub.texts.compilation import compile_text
 
     progress = BarProgress()
     done = compile_text(

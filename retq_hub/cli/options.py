@@ -12,7 +12,7 @@ from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
     from retq_hub.dataset import Dataset
-    from retq_hub.labels import LabelSet
+    from retq_hub.labels.labelset import LabelSet
     from retq_hub.manifest import Licence
 
 __all__ = [
@@ -169,7 +169,7 @@ def open_labels(
     Raises:
         UsageError: They name none, or several, or it is not clear what a column holds.
     """
-    from retq_hub import labelsets
+    from retq_hub.labels import sets
 
     if (labels is None) == (dataset is None):
         raise UsageError(
@@ -185,12 +185,12 @@ def open_labels(
                 f"what are the labels in {column[0]!r}?",
                 hint="--scale ordinal for grades, multiclass for classes, multilabel for a finding",
             )
-        return labelsets.from_csv(labels, columns=column, split=part, scale=scale, name=labels.stem)
+        return sets.from_csv(labels, columns=column, split=part, scale=scale, name=labels.stem)
     if data is None:
         raise UsageError(f"--dataset {dataset} needs --data", hint="the folder it lies in")
     if len(column) > 1:
         raise UsageError(f"{dataset} is read one column at a time", hint="name one --column")
-    return labelsets.open_labels(str(dataset), data, column=column[0], split=part)
+    return sets.open_labels(str(dataset), data, column=column[0], split=part)
 
 
 def licence_named(identifier: str | None) -> "Licence | None":

@@ -12,7 +12,6 @@ from retq_hub.discovery import Hit
 from retq_hub.errors import UsageError
 from retq_hub.kinds import CLASSIFICATION, KINDS, SEGMENTATION
 from retq_hub.manifest import to_json
-from retq_hub.spec import BackboneSpec
 from retq_hub.wish import Wish
 
 __all__ = ["list_command", "search_command"]
@@ -23,7 +22,7 @@ _FITS = {True: "yes", False: "no", None: "?"}
 
 
 def _backbone_option(command: Command) -> Command:
-    text = "Only queries made for this backbone."
+    text = "Only queries that can be used with this backbone."
     return click.option("--backbone", metavar="ID", help=text)(command)
 
 
@@ -39,14 +38,14 @@ def _kind_option(command: Command) -> Command:
 @json_option
 def list_command(every: bool, backbone: str | None, kind: str | None, as_json: bool) -> None:
     """List the queries of all registries."""
-    spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
-    wish = Wish(backbone=spec if backbone else None, kind=kind)
+    ours = discovery.at_hand(registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE))
+    wish = Wish(backbone=ours if backbone else None, kind=kind)
     progress = BarProgress()
     if every:
         found = [one for one in stock.entries(progress=progress) if wish.matches(one.record)]
     else:
         found = stock.search(wish, progress=progress)
-    _print(discovery.hits(found, spec), spec, as_json)
+    _print(discovery.hits(found, ours), ours.id, as_json)
 
 
 @click.command("search")
@@ -80,21 +79,21 @@ def search_command(
     filters = (target, backbone, kind, dataset, licence, min_dice)
     if not words and all(one is None for one in filters):
         raise UsageError("search for what?", hint="give words or a filter; `retq list` shows all")
-    spec = registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE)
+    ours = discovery.at_hand(registry.backbone_spec(backbone or registry.DEFAULT_BACKBONE))
     wish = Wish(
         words=words,
         target=target,
-        backbone=spec if backbone else None,
+        backbone=ours if backbone else None,
         kind=kind,
         dataset=dataset,
         licence=licence,
         min_dice=min_dice,
     )
-    found = discovery.search(wish, spec, on_hub=hub, limit=limit, progress=BarProgress())
-    _print(found, spec, as_json)
+    found = discovery.search(wish, ours, on_hub=hub, limit=limit, progress=BarProgress())
+    _print(found, ours.id, as_json)
 
 
-def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
+def _print(found: Sequence[Hit], backbone: str, as_json: bool) -> None:
     if as_json:
         print_json([to_json(one) for one in found])
         return
@@ -107,7 +106,7 @@ def _print(found: Sequence[Hit], spec: BackboneSpec, as_json: bool) -> None:
             click.echo(f"{kind}:")
         _print_kind([one for one in found if one.kind == kind], graded=kind == CLASSIFICATION)
         click.echo("")
-    click.echo(f"fits: can be used with {spec.id}")
+    click.echo(f"fits: can be used with {backbone}")
 
 
 def _print_kind(found: Sequence[Hit], *, graded: bool) -> None:

@@ -61,7 +61,7 @@ def segment_command(
     from dataclasses import asdict
 
     from retq_hub.segment import Options, find_images, segment
-    from retq_hub.volumerun import divide, segment_volumes
+    from retq_hub.volumes.run import divide, segment_volumes
 
     progress = BarProgress()
     jobs, scans = divide(find_images(images, volume=volume), output)

@@ -81,8 +81,8 @@ def train_labels_command(
         raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     found = open_labels(**labels, default_split="train")
     from retq_hub.backbone import LazyBackbone
-    from retq_hub.labelrecipe import LabelRecipe
-    from retq_hub.labeltraining import train_labels
+    from retq_hub.labels.recipe import LabelRecipe
+    from retq_hub.labels.training import train_labels
     from retq_hub.manifest import to_json
     from retq_hub.query import Query
 

@@ -9,8 +9,8 @@ import click
 from retq_hub.cli.console import print_table
 
 if TYPE_CHECKING:
-    from retq_hub.volumerun import VolumeOutcome
-    from retq_hub.volumetable import VolumeRow
+    from retq_hub.volumes.run import VolumeOutcome
+    from retq_hub.volumes.table import VolumeRow
 
 __all__ = ["print_volumes", "volume_document"]
 

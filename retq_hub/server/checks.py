@@ -10,6 +10,7 @@ import msgspec
 from retq_hub import artifact, composition, lock
 from retq_hub.artifact import CARD, GOLDEN, MANIFEST, PICTURE, QUERY
 from retq_hub.errors import Finding, ManifestError
+from retq_hub.index import floats_of
 from retq_hub.lock import FILE
 from retq_hub.manifest import QueryManifest
 from retq_hub.server.trees import Tree
@@ -69,7 +70,7 @@ def judge(tree: Tree, locate: Callable[[str], Path], folder: Path) -> Verdict:
     found = artifact.findings(folder)
     if not found:
         whole = artifact.read(folder)
-        return Verdict(findings=[], manifest=whole.manifest, floats=int(whole.vector.size))
+        return Verdict(findings=[], manifest=whole.manifest, floats=floats_of(whole))
     plain = _plain(found, folder)
     try:
         return Verdict(findings=plain, manifest=artifact.read_manifest(folder))

@@ -1,0 +1,3 @@
+"""What queries say of whole images, held against labels, and against masks."""
+
+__all__: list[str] = []
