@@ -8,8 +8,8 @@ from torch import Tensor
 __all__ = ["descend", "stages"]
 
 _HISTORY = 20
-_SLOPE = 1e-7
-_CHANGE = 1e-11
+_SLOPE = 1e-8
+_CHANGE = 1e-13
 _MOST_STEPS = 1000
 
 Objective = Callable[[], Iterable[Tensor]]
