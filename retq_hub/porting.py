@@ -118,6 +118,7 @@ def port(
     learned = said.part(sorted(number for part in said.parts[1:] for number in part))
     solution = solve_exactly(learned, caches[1], to, recipe, progress)
     golden = goldens.of_map(caches[1].probe(solution.basis), solution.vector, solution.bias)
+    use = learned.use(name=images.resolve().name, licence=UNKNOWN, progress=progress)
     manifest = replace(
         old,
         name=name,
@@ -127,7 +128,7 @@ def port(
         basis=solution.basis,
         head=_head(solution, old),
         training=_training(recipe, solution),
-        data=(*old.data, learned.use(name=images.resolve().name, licence=UNKNOWN)),
+        data=(*old.data, use),
         metrics=(),
         derived=(query.derived("ported from"),),
         licence=licence or old.licence,

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from retq_hub import twins
 from retq_hub.crossval import folds
 from retq_hub.dataset import Sample, some
 from retq_hub.digest import json_digest
@@ -75,8 +76,12 @@ class Predictions:
             seed=self._seed,
         )
 
-    def use(self, *, name: str, licence: Licence) -> DataUse:
-        """Say in the manifest what was learned from."""
+    def use(self, *, name: str, licence: Licence, progress: Progress) -> DataUse:
+        """Say in the manifest what was learned from.
+
+        Raises:
+            StorageError: The cache cannot be written.
+        """
         return DataUse(
             id=name,
             title=f"{name}, images without labels",
@@ -86,6 +91,7 @@ class Predictions:
             n_images=len(self.samples),
             n_positive=tuple(self.shown.sum(0).tolist()),
             images=tuple(sorted(one[:IMAGE_PREFIX] for one in self.digests)),
+            photographs=twins.photographs(self.samples, progress=progress),
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from retq_hub import twins
 from retq_hub.crossval import folds
 from retq_hub.dataset import Dataset, some
 from retq_hub.digest import json_digest
@@ -43,6 +44,7 @@ class TrainingSet:
         self.masks = torch.stack([torch.from_numpy(one) for one in masks], dim=1)
         self._marked = self.masks.flatten(2).any(2)
         self._check_enough(progress)
+        self._progress = progress
         self.parts = folds(self.digests, seed=seed, strata=self._marked.tolist())
         self._check_folds()
 
@@ -63,7 +65,11 @@ class TrainingSet:
         return digests[0] if len(digests) == 1 else json_digest(digests)
 
     def use(self) -> DataUse:
-        """Say in the manifest what was trained on."""
+        """Say in the manifest what was trained on.
+
+        Raises:
+            StorageError: The cache cannot be written.
+        """
         first = self.sets[0]
         return DataUse(
             id="+".join(dict.fromkeys(one.id for one in self.sets)),
@@ -75,6 +81,7 @@ class TrainingSet:
             n_images=len(self.samples),
             n_positive=tuple(self._marked.sum(0).tolist()),
             images=tuple(sorted(one[:IMAGE_PREFIX] for one in self.digests)),
+            photographs=twins.photographs(self.samples, progress=self._progress),
             citation=first.citation,
         )
 

@@ -24,7 +24,7 @@ from retq_hub.manifest import QueryManifest
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir, write_text
 
-__all__ = ["ALIKE_BITS", "alike", "code", "codes", "is_told", "pairs", "seen"]
+__all__ = ["ALIKE_BITS", "alike", "code", "codes", "is_told", "pairs", "photographs", "seen"]
 
 ALIKE_BITS = 50
 """Photographs whose codes differ in no more bits are taken for the same."""
@@ -58,6 +58,16 @@ def codes(files: Sequence[ImageFile], *, progress: Progress) -> list[str]:
     """
     steps = progress.steps(files, what="comparing photographs", total=len(files))
     return [_cached(file) for file in steps]
+
+
+def photographs(files: Sequence[ImageFile], *, progress: Progress) -> tuple[str, ...]:
+    """Give the codes of images as ``data[].photographs`` of a manifest: sorted, each once.
+
+    Raises:
+        ImageError: An image cannot be used.
+        StorageError: The cache cannot be written.
+    """
+    return tuple(sorted(set(codes(files, progress=progress))))
 
 
 def alike(some: Sequence[str], others: Sequence[str]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from labelled import CLASSES, Clip, make_clip, make_labels, photograph
 from support_core import assert_clear
 from tiny import Tiny
 
-from retq_hub import Pipeline, Query, artifact
+from retq_hub import Pipeline, Query, artifact, twins
 from retq_hub.errors import BackboneMismatch, DatasetError, ManifestError, UsageError
 from retq_hub.kinds import Similarity
 from retq_hub.labels.adaptation import adapt
@@ -117,6 +117,8 @@ def test_the_manifest_says_what_it_was_made_of(clip: Clip, labels: LabelSet, tmp
     known = {one.image_digest[:12] for one in labels.samples}
     assert set(data.images or ()) < known
     assert len(data.images or ()) == 6
+    assert set(data.photographs or ()) <= set(twins.photographs(labels.samples, progress=Silent()))
+    assert twins.is_told(manifest)
     assert manifest.training.seed == 3
     assert manifest.training.selection.startswith("2 images of each class drawn; ")
     assert "They are drawn." in manifest.limits

@@ -131,11 +131,7 @@ def test_a_query_weighs_and_is_named(eyes: Path, at_home: None, tmp_path: Path, 
     manifest, query = done.manifest, Query.from_pretrained(done.folder)
     assert query.attention is not None
     assert torch.equal(query.attention[0], weigher.vector)
-    assert manifest.derived is not None
-    assert (manifest.derived[0].how, manifest.derived[0].digest) == (
-        "weighted by",
-        weigher.manifest.digest,
-    )
+    assert manifest.derived == (weigher.derived("weighted by"),)
     assert [one.id for one in manifest.data] == ["eyes-grade", "nothing"]
     assert manifest.training.recipe == "query-weighted"
     assert len({one.basis for one in manifest.training.trials or ()}) == 4

@@ -104,6 +104,7 @@ def test_a_query_is_carried_to_another_backbone(spots: Trained, done: Trained) -
     assert (origin.how, origin.digest) == ("ported from", source.digest)
     assert manifest.data[0] == source.data[0]
     assert manifest.data[1].n_images == 12
+    assert len(manifest.data[1].photographs or ()) == 12
     assert manifest.head.thresholds == (0.5,)
     (figures,) = manifest.agreement or ()
     assert figures.n_images == 4

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from support_core import assert_clear
 
-from retq_hub import artifact, cardfile, datasets, registry
+from retq_hub import artifact, cardfile, datasets, registry, twins
 from retq_hub.backbone import LazyBackbone
 from retq_hub.channels import METHOD
 from retq_hub.dataset import Dataset
@@ -26,6 +26,7 @@ from retq_hub.losses import CrossEntropy, SoftDice, SoftmaxEntropy
 from retq_hub.notation import written
 from retq_hub.picture import about
 from retq_hub.pipeline import Pipeline
+from retq_hub.progress import Silent
 from retq_hub.query import Query
 from retq_hub.recipe import Recipe
 from retq_hub.training import Trained, train
@@ -56,6 +57,7 @@ def test_training_writes_an_intact_artifact_that_reproduces(
     assert verdict.ok
     assert verdict.reproduces
     assert done.manifest.targets[0].name == "bright-spot"
+    assert done.manifest.data[0].photographs == twins.photographs(spots.samples, progress=Silent())
     assert done.curve.rows[-1].gauge < 1e-8
 
 

@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retq_hub import delivery, goldens
+from retq_hub import delivery, goldens, twins
 from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import listed, some
 from retq_hub.errors import DatasetError, UsageError
-from retq_hub.evaluation import IMAGE_PREFIX
 from retq_hub.features import ImageFile, TokenCache
-from retq_hub.kinds import CLASSIFICATION, TEXT, Derived, Pooling, Similarity
+from retq_hub.kinds import CLASSIFICATION, TEXT, Pooling, Similarity
 from retq_hub.labels.fewshot import METHODS, Adapted
+from retq_hub.labels.gradingset import used
 from retq_hub.labels.labelset import LabelSet
 from retq_hub.labels.shots import draw
 from retq_hub.manifest import DataUse, Head, Licence, QueryManifest, Training
@@ -109,11 +109,12 @@ def adapt(
         found = METHODS[method](features, classes, query.vector.double(), space.scale)
     vector, bias = found.vector.float(), found.bias.float()
     manifest = replace(
-        _manifest(query.manifest, drawn, counts, space.scale),
+        _manifest(query, drawn, space.scale),
         name=name,
         version=version,
         summary=summary,
         backbone=backbone.ref,
+        data=(_use(drawn, counts, progress), *query.manifest.data),
         training=_training(found, method, seed, shots),
         licence=licence or labels.licence,
         authors=tuple(authors),
@@ -218,10 +219,9 @@ def _contradictions(labels: LabelSet) -> str:
     return f"the same image, several labels: {some(pairs)}" if pairs else ""
 
 
-def _manifest(
-    text: QueryManifest, labels: LabelSet, counts: Sequence[int], scale: float
-) -> QueryManifest:
+def _manifest(query: Query, labels: LabelSet, scale: float) -> QueryManifest:
     """Make of the texts' manifest what the texts and the images say of the new one."""
+    text = query.manifest
     return replace(
         text,
         kind=CLASSIFICATION,
@@ -232,10 +232,9 @@ def _manifest(
             threshold_choice="the most probable",
             similarity=Similarity(scale=scale, per="image"),
         ),
-        data=(_use(labels, counts), *text.data),
         metrics=(),
         graded=None,
-        derived=(_origin(text),),
+        derived=(query.derived("adapted from"),),
         citation=labels.citation,
         intended_use=_INTENDED_USE.format(classes=", ".join(one.label for one in text.targets)),
         limits=_LIMITS.format(
@@ -259,25 +258,7 @@ def _training(found: Adapted, method: str, seed: int, shots: int | None) -> Trai
     )
 
 
-def _use(labels: LabelSet, counts: Sequence[int]) -> DataUse:
-    return DataUse(
-        id=labels.id,
-        title=labels.title,
-        doi=labels.doi,
-        licence=labels.licence,
-        split=labels.split,
-        split_digest=labels.digest,
-        n_images=len(labels.samples),
-        n_positive=tuple(counts),
-        images=tuple(sorted({one.image_digest[:IMAGE_PREFIX] for one in labels.samples})),
-        citation=labels.citation,
-    )
-
-
-def _origin(manifest: QueryManifest) -> Derived:
-    return Derived(
-        how="adapted from",
-        name=manifest.name,
-        version=manifest.version,
-        digest=manifest.digest,
-    )
+def _use(labels: LabelSet, counts: Sequence[int], progress: Progress) -> DataUse:
+    """Say in the manifest what was learned from; classes are counted in the order of the texts."""
+    photographs = twins.photographs(labels.samples, progress=progress)
+    return replace(used(labels, photographs=photographs), n_positive=tuple(counts))

@@ -15,7 +15,7 @@ from retq_hub.labels.likelihood import Likelihood, likelihood_of
 from retq_hub.manifest import DataUse
 from retq_hub.progress import Progress
 
-__all__ = ["GradingSet"]
+__all__ = ["GradingSet", "used"]
 
 _FEWEST = 2
 
@@ -50,7 +50,7 @@ class GradingSet:
         self._check_enough()
         self.parts = folds(self.digests, seed=seed, strata=self._shown.tolist())
         self._check_folds()
-        self._photographs = tuple(sorted(set(twins.codes(labels.samples, progress=progress))))
+        self._photographs = twins.photographs(labels.samples, progress=progress)
         self._say_contradictions(progress)
 
     @property
@@ -65,20 +65,7 @@ class GradingSet:
 
     def use(self) -> DataUse:
         """Say in the manifest what was trained on."""
-        labels = self.labels
-        return DataUse(
-            id=labels.id,
-            title=labels.title,
-            doi=labels.doi,
-            licence=labels.licence,
-            split=labels.split,
-            split_digest=labels.digest,
-            n_images=len(labels.samples),
-            n_positive=labels.counts,
-            images=tuple(sorted({one[:IMAGE_PREFIX] for one in self.digests})),
-            photographs=self._photographs,
-            citation=labels.citation,
-        )
+        return used(self.labels, photographs=self._photographs)
 
     def _table(self) -> Tensor:
         """Say which image shows what, (n, K) bool; of findings also which do not, (n, 2 C)."""
@@ -87,12 +74,9 @@ class GradingSet:
         return torch.nn.functional.one_hot(self.values, len(self.labels.targets)).bool()
 
     def _names(self) -> list[str]:
-        names = [f"{one.name}" for one in self.labels.targets]
-        return [*names, *(f"no {name}" for name in names)] if len(names) < self._width else names
-
-    @property
-    def _width(self) -> int:
-        return self._shown.shape[1]
+        names = [one.name for one in self.labels.targets]
+        absent = [f"no {name}" for name in names] if self.labels.scale == "multilabel" else []
+        return names + absent
 
     def _check_enough(self) -> None:
         few = []
@@ -122,3 +106,25 @@ class GradingSet:
         if pairs := self.labels.contradictions:
             said = some([" = ".join(ids) for ids in pairs])
             progress.note(f"{len(pairs)} photographs are there twice with different labels: {said}")
+
+
+def used(labels: LabelSet, *, photographs: Sequence[str]) -> DataUse:
+    """Say in a manifest that it was made from labelled images.
+
+    Args:
+        labels: The images with their labels.
+        photographs: Their codes, see `retq_hub.twins.photographs`.
+    """
+    return DataUse(
+        id=labels.id,
+        title=labels.title,
+        doi=labels.doi,
+        licence=labels.licence,
+        split=labels.split,
+        split_digest=labels.digest,
+        n_images=len(labels.samples),
+        n_positive=labels.counts,
+        images=tuple(sorted({one.image_digest[:IMAGE_PREFIX] for one in labels.samples})),
+        photographs=tuple(photographs),
+        citation=labels.citation,
+    )

@@ -9,7 +9,7 @@ from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.features import TokenCache
-from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, Derived
+from retq_hub.kinds import CLASSIFICATION, SEGMENTATION
 from retq_hub.labels.gradingset import GradingSet
 from retq_hub.labels.labelset import LabelSet
 from retq_hub.labels.recipe import LabelRecipe, check_recipe
@@ -107,7 +107,7 @@ def train_labels(
         head=_head(data, solution),
         training=_training(data, recipe, solution),
         data=(data.use(), *_seen_before(weigh_by)),
-        derived=_derived(weigh_by),
+        derived=None if weigh_by is None else (weigh_by.derived("weighted by"),),
         metrics=(),
         licence=licence or labels.licence,
         authors=tuple(authors),
@@ -186,14 +186,6 @@ def _training(data: GradingSet, recipe: LabelRecipe, solution: LabelSolution) ->
 def _seen_before(weigher: Query | None) -> tuple[DataUse, ...]:
     """Say which images a query that weighs was made from: they have been seen too."""
     return () if weigher is None else weigher.manifest.data
-
-
-def _derived(weigher: Query | None) -> tuple[Derived, ...] | None:
-    if weigher is None:
-        return None
-    found = weigher.manifest
-    how = Derived(how="weighted by", name=found.name, version=found.version, digest=found.digest)
-    return (*(found.derived or ()), how)
 
 
 def _golden(cache: TokenCache, solution: LabelSolution) -> Golden:
