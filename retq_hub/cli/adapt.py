@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json
-from retq_hub.cli.options import json_option, label_options, licence_named, open_labels, slug
-from retq_hub.errors import UsageError
+from retq_hub.cli.options import (
+    artifact_options,
+    json_option,
+    label_options,
+    licence_named,
+    open_labels,
+    slug,
+)
 
 if TYPE_CHECKING:
     from retq_hub.manifest import QueryManifest
@@ -28,12 +33,7 @@ __all__ = ["adapt_command"]
 )
 @click.option("--shots", type=int, help="Draw so many images of each class; else all are taken.")
 @click.option("--seed", default=0, show_default=True, help="Of the drawing.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The query's folder."
-)
-@click.option("--name", help="The query's name; the folder's if not given.")
-@click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
-@click.option("--summary", help="A line on what it tells apart.")
+@artifact_options(says="what it tells apart")
 @click.option("--backbone", help="Its id, or its spec's file; the text query's if not given.")
 @click.option("--author", multiple=True, help="Who made it; may be given several times.")
 @click.option("--licence", help="SPDX identifier; the data set's licence if not given.")
@@ -58,8 +58,6 @@ def adapt_command(
     Classes are matched by name. Nothing is chosen on other images than those that are learned from;
     how well the new query does is not known until `retq evaluate` measures it.
     """
-    if names.version_of(number) != number:
-        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     labels = open_labels(**data, default_split="train", default_scale="multiclass")
     from retq_hub.backbone import LazyBackbone
     from retq_hub.labels.adaptation import adapt

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json, print_table
-from retq_hub.cli.options import Command, json_option, licence_named, slug
-from retq_hub.errors import UsageError
+from retq_hub.cli.options import Command, artifact_options, json_option, licence_named, slug
 from retq_hub.similarity import THRESHOLD
 
 if TYPE_CHECKING:
@@ -33,18 +31,7 @@ class _Result(TypedDict):
 def _result_options(command: Command) -> Command:
     """Add the options that say what the query that is made is called."""
     options = (
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(path_type=Path),
-            required=True,
-            help="The new query's folder.",
-        ),
-        click.option("--name", help="Its name; the folder's if not given."),
-        click.option(
-            "--version", "number", default="1.0.0", show_default=True, help="Its version."
-        ),
-        click.option("--summary", help="A line on what it marks."),
+        artifact_options(folder="The new query's folder.", owner="Its"),
         click.option("--licence", help="SPDX identifier; the sources' licence if not given."),
         json_option,
     )
@@ -144,12 +131,10 @@ def _make(operation: "Callable[[Identity], Query]", result: _Result) -> None:
     from retq_hub.lineage import Identity, keep
     from retq_hub.manifest import to_json
 
-    number, output = result["number"], result["output"]
-    if names.version_of(number) != number:
-        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
+    output = result["output"]
     identity = Identity(
         name=result["name"] or slug(output.resolve().name),
-        version=number,
+        version=result["number"],
         summary=result["summary"],
         licence=licence_named(result["licence"]),
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from retq_hub.manifest import Licence
 
 __all__ = [
+    "artifact_options",
     "dataset_options",
     "json_option",
     "label_options",
@@ -33,6 +34,33 @@ _PATH = click.Path(path_type=Path)
 def json_option(command: Command) -> Command:
     """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def artifact_options(
+    *, folder: str = "The query's folder.", owner: str = "The query's", says: str = "what it marks"
+) -> Callable[[Command], Command]:
+    """Add the options that say where an artifact that is made lies, and what it is called.
+
+    Args:
+        folder: What ``--output`` is.
+        owner: Whose ``--name`` is given.
+        says: What ``--summary`` is a line on.
+    """
+    return _adding(
+        [
+            click.option("-o", "--output", type=_PATH, required=True, help=folder),
+            click.option("--name", help=f"{owner} name; the folder's if not given."),
+            click.option(
+                "--version",
+                "number",
+                default="1.0.0",
+                show_default=True,
+                callback=_checked_version,
+                help="Its version.",
+            ),
+            click.option("--summary", help=f"A line on {says}."),
+        ]
+    )
 
 
 def dataset_options(
@@ -86,6 +114,12 @@ def label_options(*, split: str | None = None) -> Callable[[Command], Command]:
             _split_option(split),
         ]
     return _adding(options)
+
+
+def _checked_version(_: click.Context, __: click.Parameter, number: str) -> str:
+    if names.version_of(number) != number:
+        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
+    return number
 
 
 def _split_option(split: str) -> Callable[[Command], Command]:

@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json, print_table
-from retq_hub.cli.options import json_option, licence_named, slug
-from retq_hub.errors import UsageError
+from retq_hub.cli.options import artifact_options, json_option, licence_named, slug
 
 if TYPE_CHECKING:
     from retq_hub.manifest import QueryManifest
@@ -25,12 +23,7 @@ __all__ = ["port_command"]
     required=True,
     help="A folder of images; they need no labels.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The query's folder."
-)
-@click.option("--name", help="The query's name; the folder's if not given.")
-@click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
-@click.option("--summary", help="A line on what it marks.")
+@artifact_options()
 @click.option(
     "--basis",
     "bases",
@@ -62,8 +55,6 @@ def port_command(
     A fifth of the images is set aside: on these both queries are compared. How well the new one
     does is not known until `retq evaluate` measures it.
     """
-    if names.version_of(number) != number:
-        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     from retq_hub.porting import port
 
     progress = BarProgress()

@@ -5,22 +5,22 @@ from typing import Any
 
 import click
 
-from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json
-from retq_hub.cli.options import dataset_options, json_option, licence_named, open_dataset, slug
-from retq_hub.errors import UsageError
+from retq_hub.cli.options import (
+    artifact_options,
+    dataset_options,
+    json_option,
+    licence_named,
+    open_dataset,
+    slug,
+)
 
 __all__ = ["train_command"]
 
 
 @click.command("train")
 @dataset_options(split="train", several=True)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The query's folder."
-)
-@click.option("--name", help="The query's name; the folder's if not given.")
-@click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
-@click.option("--summary", help="A line on what it marks.")
+@artifact_options()
 @click.option(
     "--recipe",
     "kind",
@@ -121,8 +121,6 @@ def train_command(
     Layers, L2 weight and threshold are chosen by cross-validation over the given images. A killed
     run carries on where it was.
     """
-    if names.version_of(number) != number:
-        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     targets: tuple[str, ...] = data.pop("target")
     sets = [open_dataset(**data, target=one, default_split="train") for one in targets]
     from retq_hub.backbone import LazyBackbone
