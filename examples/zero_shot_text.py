@@ -29,14 +29,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("zero-shot"), help="artifact's folder")
     asked = parser.parse_args()
 
-    done = compile_text(
+    compile_text(
         TARGETS,
         asked.output,
         backbone=asked.backbone,
         name="zero-shot",
         tokenizer=asked.tokenizer,
     )
-    pipe = Pipeline.from_pretrained([done.folder], backbone=asked.backbone)
+    pipe = Pipeline.from_pretrained([asked.output], backbone=asked.backbone)
     found = pipe(asked.image)["zero-shot"]
     areas = found.mask.mean(axis=(1, 2))
     for target, whole, area in zip(TARGETS, found.probabilities, areas, strict=True):

@@ -21,7 +21,16 @@ from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey, cut, stitch
 from retq_hub.views import Pixels, placed_back, seen
 
-__all__ = ["Backbone", "LazyBackbone", "PassKey", "Plan", "TokenSet", "assemble", "plan"]
+__all__ = [
+    "Backbone",
+    "LazyBackbone",
+    "PassKey",
+    "Plan",
+    "TokenSet",
+    "assemble",
+    "last_layer",
+    "plan",
+]
 
 
 _TILES_AT_ONCE = 16
@@ -41,6 +50,12 @@ def plan(bases: Iterable[Basis]) -> dict[PassKey, tuple[int, ...]]:
             for key in _keys(one, basis):
                 layers.setdefault(key, set()).update(one.layers)
     return {key: tuple(sorted(found)) for key, found in sorted(layers.items())}
+
+
+def last_layer(spec: BackboneSpec) -> Basis:
+    """Give the basis of a backbone's own output: the whole image, last layer, norm applied."""
+    one = Pass(size_px=spec.preprocessing.size_px, tiles=1, layers=(spec.tokens.layers - 1,))
+    return Basis(passes=(one,), norm=True)
 
 
 def assemble(tokens: TokenSet, basis: Basis) -> list[Tensor]:

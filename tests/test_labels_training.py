@@ -16,7 +16,8 @@ from retq_hub.errors import BackboneMismatch, DatasetError, RetqError, UsageErro
 from retq_hub.labels.labelset import LabelSet
 from retq_hub.labels.recipe import LabelRecipe
 from retq_hub.labels.sets import from_csv
-from retq_hub.labels.training import TrainedLabels, train_labels
+from retq_hub.labels.training import train_labels
+from retq_hub.manifest import QueryManifest
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Silent
 from retq_hub.query import Query
@@ -55,7 +56,7 @@ def labelled(eyes: Path, *columns: str, scale: str = "ordinal") -> LabelSet:
 
 def run(
     labels: LabelSet, folder: Path, *, weigh_by: Query | None = None, **recipe: object
-) -> TrainedLabels:
+) -> QueryManifest:
     return train_labels(
         labels,
         folder,
@@ -84,13 +85,12 @@ def read(folder: Path, eyes: Path, count: int = N) -> list[Classification]:
 def test_grades_come_back_from_the_artifact(
     pooling: str, recipe: dict[str, object], eyes: Path, at_home: None, tmp_path: Path
 ) -> None:
-    done = run(labelled(eyes), tmp_path / "q", pooling=pooling, **recipe)
-    assert artifact.findings(done.folder) == []
-    assert validate(done.folder, replay=True).reproduces
-    found = read(done.folder, eyes)
+    manifest = run(labelled(eyes), tmp_path / "q", pooling=pooling, **recipe)
+    assert artifact.findings(tmp_path / "q") == []
+    assert validate(tmp_path / "q", replay=True).reproduces
+    found = read(tmp_path / "q", eyes)
     assert np.mean([one.grade == number % 3 for number, one in enumerate(found)]) > 0.8
     assert (found[0].weights is None) == (pooling == "embedding")
-    manifest = done.manifest
     assert manifest.kind == "classification"
     assert manifest.data[0].n_positive == (6, 6, 6)
     assert manifest.data[0].photographs == tuple(
@@ -116,7 +116,8 @@ def test_the_evidence_and_the_bias_are_the_scores(
     eyes: Path, at_home: None, tmp_path: Path
 ) -> None:
     labels = labelled(eyes, "kind", scale="multiclass")
-    run(labels, tmp_path / "q", pooling="attention", bases=("1",), l2=0.1)
+    weigher = Query.from_pretrained("tiny-disc")
+    run(labels, tmp_path / "q", weigh_by=weigher, bases=("1",), l2=0.1)
     query = Query.from_pretrained(tmp_path / "q")
     for one in read(tmp_path / "q", eyes, 3):
         assert one.evidence is not None
@@ -127,55 +128,55 @@ def test_the_evidence_and_the_bias_are_the_scores(
 
 def test_a_query_weighs_and_is_named(eyes: Path, at_home: None, tmp_path: Path, tiny: Tiny) -> None:
     weigher = Query.from_pretrained("tiny-disc")
-    done = run(labelled(eyes), tmp_path / "q", weigh_by=weigher, bases=("2",))
-    manifest, query = done.manifest, Query.from_pretrained(done.folder)
+    manifest = run(labelled(eyes), tmp_path / "q", weigh_by=weigher, bases=("2",), l2=0.1)
+    query = Query.from_pretrained(tmp_path / "q")
     assert query.attention is not None
     assert torch.equal(query.attention[0], weigher.vector)
     assert manifest.derived == (weigher.derived("weighted by"),)
     assert [one.id for one in manifest.data] == ["eyes-grade", "nothing"]
     assert manifest.training.recipe == "query-weighted"
     assert len({one.basis for one in manifest.training.trials or ()}) == 4
-    assert validate(done.folder, replay=True).reproduces
-    assert read(done.folder, eyes, 1)[0].weights is not None
+    assert validate(tmp_path / "q", replay=True).reproduces
+    assert read(tmp_path / "q", eyes, 1)[0].weights is not None
 
 
 def test_findings_have_thresholds_between_those_without_and_with(
     eyes: Path, at_home: None, tmp_path: Path
 ) -> None:
     labels = labelled(eyes, "dark", "left", scale="multilabel")
-    done = run(labels, tmp_path / "q", pooling="mean", bases=("0",))
-    assert len(done.manifest.head.thresholds) == 2
-    found = read(done.folder, eyes)
+    manifest = run(labels, tmp_path / "q", pooling="mean", bases=("0",))
+    assert len(manifest.head.thresholds) == 2
+    found = read(tmp_path / "q", eyes)
     right = [("dark" in one.prediction) == (number % 3 > 1) for number, one in enumerate(found)]
     assert np.mean(right) > 0.8
 
 
 def test_flairs_probe_chooses_nothing(eyes: Path, at_home: None, tmp_path: Path) -> None:
     labels = labelled(eyes, "kind", scale="multiclass")
-    done = run(labels, tmp_path / "q", kind="flair")
-    training = done.manifest.training
+    manifest = run(labels, tmp_path / "q", kind="flair")
+    training = manifest.training
     assert training.l2 == pytest.approx(1 / (2 * 0.316 * N))
     assert (training.trials, training.measure) == (None, None)
     assert "counting the same" in training.loss
 
 
 def test_layers_are_combined_as_long_as_it_helps(eyes: Path, at_home: None, tmp_path: Path) -> None:
-    done = run(labelled(eyes), tmp_path / "q", pooling="mean", max_layers=2, l2=0.1)
-    tried = {one.basis for one in done.manifest.training.trials or ()}
+    manifest = run(labelled(eyes), tmp_path / "q", pooling="mean", max_layers=2, l2=0.1)
+    tried = {one.basis for one in manifest.training.trials or ()}
     assert {"1x1:0", "1x1:1", "1x1:2"} < tried
     assert len(tried) > 3
-    best = min(done.manifest.training.trials or (), key=lambda trial: trial.loss)
-    assert best.basis == f"1x1:{','.join(map(str, done.manifest.basis.layers))}"
+    best = min(manifest.training.trials or (), key=lambda trial: trial.loss)
+    assert best.basis == f"1x1:{','.join(map(str, manifest.basis.layers))}"
 
 
 def test_the_same_labels_give_the_same_bytes(
     eyes: Path, at_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run(labelled(eyes), tmp_path / "a", pooling="attention", bases=("1",), l2=0.1)
+    run(labelled(eyes), tmp_path / "a", pooling="attention", bases=("1",), l2=0.1)
     monkeypatch.setenv("RETQ_CACHE", str(tmp_path / "another cache"))
-    again = run(labelled(eyes), tmp_path / "b", pooling="attention", bases=("1",), l2=0.1)
+    run(labelled(eyes), tmp_path / "b", pooling="attention", bases=("1",), l2=0.1)
     for name in (artifact.QUERY, artifact.GOLDEN, artifact.MANIFEST):
-        digests = {file_digest(one.folder / name) for one in (first, again)}
+        digests = {file_digest(tmp_path / one / name) for one in ("a", "b")}
         assert len(digests) == 1, name
 
 

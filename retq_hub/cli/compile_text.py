@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json, print_table
-from retq_hub.cli.options import json_option, licence_named, slug
-from retq_hub.errors import NotFoundError, UsageError
+from retq_hub.cli.options import artifact_options, json_option, licence_named, slug
+from retq_hub.errors import NotFoundError
 from retq_hub.texts import wording
 
 if TYPE_CHECKING:
@@ -38,10 +37,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--template", help="Sentence around each prompt, {} in its place.")
 @click.option("--tokenizer", type=_PATH, help="A folder with the tokenizer's vocabulary.")
-@click.option("-o", "--output", type=_PATH, required=True, help="The artifact's folder.")
-@click.option("--name", help="The artifact's name; the folder's if not given.")
-@click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
-@click.option("--summary", help="A line on what it marks.")
+@artifact_options(folder="The artifact's folder.", owner="The artifact's")
 @click.option("--author", multiple=True, help="Who made it.")
 @click.option("--licence", help="SPDX identifier; the backbone's licence if not given.")
 @json_option
@@ -65,13 +61,11 @@ def compile_text_command(
     It tells the targets apart, in the image as a whole and place by place. With --descriptors and
     neither --target nor --prompt, all categories of the file are targets.
     """
-    if names.version_of(number) != number:
-        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     asked = _asked(backbone, prompts, targets, file)
     from retq_hub.texts.compilation import compile_text
 
     progress = BarProgress()
-    done = compile_text(
+    manifest = compile_text(
         asked,
         output,
         backbone=backbone,
@@ -84,7 +78,7 @@ def compile_text_command(
         authors=author or ("not named",),
         progress=progress,
     )
-    _show(done.folder, done.manifest, as_json)
+    _show(output, manifest, as_json)
 
 
 def _asked(

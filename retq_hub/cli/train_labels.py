@@ -5,22 +5,22 @@ from typing import Any
 
 import click
 
-from retq_hub import names
 from retq_hub.cli.console import BarProgress, print_json
-from retq_hub.cli.options import json_option, label_options, licence_named, open_labels, slug
-from retq_hub.errors import UsageError
+from retq_hub.cli.options import (
+    artifact_options,
+    json_option,
+    label_options,
+    licence_named,
+    open_labels,
+    slug,
+)
 
 __all__ = ["train_labels_command"]
 
 
 @click.command("train-labels")
 @label_options(split="train")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact's folder."
-)
-@click.option("--name", help="The artifact's name; the folder's if not given.")
-@click.option("--version", "number", default="1.0.0", show_default=True, help="Its version.")
-@click.option("--summary", help="A line on what it says.")
+@artifact_options(folder="The artifact's folder.", owner="The artifact's", says="what it says")
 @click.option(
     "--recipe",
     "kind",
@@ -77,8 +77,6 @@ def train_labels_command(
     What is left open is chosen by cross-validation over the given images. A killed run carries on
     where it was.
     """
-    if names.version_of(number) != number:
-        raise UsageError(f"--version {number} is no version", hint="it looks like 1.1.0")
     found = open_labels(**labels, default_split="train")
     from retq_hub.backbone import LazyBackbone
     from retq_hub.labels.recipe import LabelRecipe
@@ -87,7 +85,7 @@ def train_labels_command(
     from retq_hub.query import Query
 
     progress = BarProgress()
-    done = train_labels(
+    manifest = train_labels(
         found,
         output,
         name=name or slug(output.resolve().name),
@@ -110,12 +108,11 @@ def train_labels_command(
         progress=progress,
     )
     if not as_json:
-        click.echo(str(done.folder))
+        click.echo(str(output))
         return
-    manifest = done.manifest
     print_json(
         {
-            "folder": str(done.folder),
+            "folder": str(output),
             "name": manifest.name,
             "version": manifest.version,
             "digest": manifest.digest,

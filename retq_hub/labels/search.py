@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from retq_hub.basis import Pass
+from retq_hub.basis import union
 from retq_hub.labels.candidate import Candidate, Pooler, averaged
 from retq_hub.labels.gradingset import GradingSet
 from retq_hub.labels.linear import Features, Solver, balance
@@ -200,12 +200,7 @@ def _variants(candidate: Candidate) -> list[Candidate]:
 
 def _together(one: Candidate, other: Candidate) -> Candidate:
     """Read the layers of both."""
-    layers: dict[Pass, tuple[int, ...]] = {}
-    for each in (*one.basis.passes, *other.basis.passes):
-        key = replace(each, layers=())
-        layers[key] = tuple(sorted({*layers.get(key, ()), *each.layers}))
-    passes = tuple(replace(key, layers=found) for key, found in layers.items())
-    basis = replace(one.basis, passes=passes)
+    basis = union([one.basis, other.basis])
     if one.weigher:
         how = replace(one.pooling, basis=None if one.reads == basis else one.reads)
         return replace(one, basis=basis, pooling=how)

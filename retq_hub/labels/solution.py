@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from retq_hub.backbone import LazyBackbone
-from retq_hub.basis import Basis, Pass
+from retq_hub.backbone import LazyBackbone, last_layer
+from retq_hub.basis import Basis
 from retq_hub.features import TokenCache
 from retq_hub.kinds import Pooling
 from retq_hub.labels.candidate import Candidate, Pooler, averaged, embedded, weighed
@@ -123,8 +123,7 @@ def _candidates(
 ) -> list[Candidate]:
     spec = backbone.spec
     if weigher is None and recipe.pooling == "embedding":
-        last = Pass(size_px=spec.preprocessing.size_px, tiles=1, layers=(spec.tokens.layers - 1,))
-        return [embedded(Basis(passes=(last,), norm=True))]
+        return [embedded(last_layer(spec))]
     bases = bases_of(recipe, backbone)
     if weigher is None:
         return [averaged(one, floats=width(one, spec.tokens.width)) for one in bases]
@@ -157,7 +156,7 @@ def _linear(
         bias=bias,
         recipe="query-weighted" if candidate.weigher else "linear-probe",
         l2=best.trial.l2,
-        selection=_selection(recipe, candidate, trials, len(data.parts)),
+        selection=_selection(recipe, trials, len(data.parts)),
         trials=trials,
         scores=best.scores,
     )
@@ -182,9 +181,7 @@ def _as_flair(
     )
 
 
-def _selection(
-    recipe: LabelRecipe, candidate: Candidate, trials: tuple[Trial, ...], n_folds: int
-) -> str:
+def _selection(recipe: LabelRecipe, trials: tuple[Trial, ...], n_folds: int) -> str:
     tried = len({one.basis for one in trials})
     chosen = [f"pooling among {tried}"] if tried > 1 else []
     chosen += ["L2 weight"] if recipe.l2 is None else []

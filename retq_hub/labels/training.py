@@ -1,7 +1,6 @@
 """Train an artifact that grades images, and write it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from retq_hub import delivery, goldens
@@ -19,7 +18,7 @@ from retq_hub.manifest import DataUse, Head, Licence, QueryManifest, Training
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 
-__all__ = ["TrainedLabels", "train_labels"]
+__all__ = ["train_labels"]
 
 _ACTIVATIONS = {"multiclass": "softmax", "multilabel": "sigmoid", "ordinal": "ordinal"}
 _INTENDED_USE = "Research on {title} in retinal images; comparison, pre-selection."
@@ -28,19 +27,6 @@ _LIMITS = (
     "other cameras, populations, readers and image qualities are not covered, and what is no "
     "photograph of a retina gets a label too.{caveat}"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedLabels:
-    """A trained artifact that grades images.
-
-    Attributes:
-        folder: Where it lies.
-        manifest: Its manifest, with all that cross-validation tried.
-    """
-
-    folder: Path
-    manifest: QueryManifest
 
 
 def train_labels(
@@ -56,7 +42,7 @@ def train_labels(
     licence: Licence | None = None,
     authors: Sequence[str] = ("not named",),
     progress: Progress | None = None,
-) -> TrainedLabels:
+) -> QueryManifest:
     """Train an artifact that grades images, and write it.
 
     Tokens and embeddings are computed once and cached image by image, so that a killed run carries
@@ -74,6 +60,9 @@ def train_labels(
         licence: The artifact's licence; the data set's if not given.
         authors: Who made it.
         progress: Where to report.
+
+    Returns:
+        The manifest as it was written, with all that cross-validation tried.
 
     Raises:
         UsageError: The recipe makes no sense for labels or backbone, ``weigh_by`` is no
@@ -120,7 +109,7 @@ def train_labels(
         ),
         files={},
     )
-    written = delivery.deliver(
+    return delivery.deliver(
         output,
         manifest=manifest,
         vector=solution.vector,
@@ -130,7 +119,6 @@ def train_labels(
         progress=progress,
         attention=solution.attention,
     )
-    return TrainedLabels(folder=output, manifest=written)
 
 
 def _backbone(

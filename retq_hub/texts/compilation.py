@@ -11,8 +11,8 @@ from torch import Tensor
 
 from retq_hub import delivery, goldens, pooling, registry, weights
 from retq_hub.artifact import Golden
-from retq_hub.backbone import LazyBackbone
-from retq_hub.basis import Basis, Pass
+from retq_hub.backbone import LazyBackbone, last_layer
+from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
 from retq_hub.kinds import TEXT, Similarity, Text
@@ -25,7 +25,7 @@ from retq_hub.texts.tokenizer import Tokenizer
 from retq_hub.texts.wording import Wording, checked
 from retq_hub.threads import one_thread
 
-__all__ = ["Compiled", "Embedded", "compile_text", "embed"]
+__all__ = ["Embedded", "compile_text", "embed"]
 
 _AVERAGING = {
     "mean": "mean of the prompts' unit vectors",
@@ -59,14 +59,6 @@ class Embedded:
     scale: float
     tokenizer: str
     revision: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """An artifact made of texts: where it lies, and its manifest."""
-
-    folder: Path
-    manifest: QueryManifest
 
 
 def embed(
@@ -136,7 +128,7 @@ def compile_text(
     licence: Licence | None = None,
     authors: Sequence[str] = ("not named",),
     progress: Progress | None = None,
-) -> Compiled:
+) -> QueryManifest:
     """Make an artifact whose vectors are the embeddings of texts.
 
     Args:
@@ -151,6 +143,9 @@ def compile_text(
         licence: The artifact's licence; the backbone's if not given.
         authors: Who made it.
         progress: Where to report.
+
+    Returns:
+        The manifest as it was written.
 
     Raises:
         UsageError: Targets that cannot be told apart, what `embed` raises it for, or ``output``
@@ -169,7 +164,7 @@ def compile_text(
     found = embed(spec, targets, template=template, tokenizer=tokenizer, progress=progress)
     encoder = LazyBackbone(backbone, progress=progress)
     similarity = Similarity(scale=found.scale, per=found.spec.similarity)
-    basis = _basis(spec)
+    basis = last_layer(spec)
     golden = _golden(encoder, basis, similarity, found.vectors)
     manifest = QueryManifest(
         kind=TEXT,
@@ -190,7 +185,7 @@ def compile_text(
         limits=_LIMITS.format(grid=spec.tokens.grid),
         files={},
     )
-    written = delivery.deliver(
+    return delivery.deliver(
         output,
         manifest=manifest,
         vector=found.vectors,
@@ -199,7 +194,6 @@ def compile_text(
         backbone=encoder,
         progress=progress,
     )
-    return Compiled(folder=output, manifest=written)
 
 
 def _named(targets: Sequence[Wording]) -> str:
@@ -233,12 +227,6 @@ def _template(template: str | None, text: TextSpec) -> str:
             hint=f"put {{}} there, as in {text.template!r}",
         )
     return sentence
-
-
-def _basis(spec: BackboneSpec) -> Basis:
-    """Read the last layer of the whole image: it is the one that texts were trained with."""
-    last = Pass(size_px=spec.preprocessing.size_px, tiles=1, layers=(spec.tokens.layers - 1,))
-    return Basis(passes=(last,), norm=True)
 
 
 def _head(count: int, similarity: Similarity) -> Head:

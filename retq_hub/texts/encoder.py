@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from retq_hub.encoder import refuse_misfit
-from retq_hub.errors import Finding, ManifestError, UsageError
+from retq_hub.errors import Finding, ManifestError
 from retq_hub.spec import TextSpec
-from retq_hub.texts.tokenizer import EncodedPrompts
+from retq_hub.texts.tokenizer import EncodedPrompts, without_extra
 
 __all__ = ["TextEncoder"]
 
@@ -88,10 +88,7 @@ def _built(spec: TextSpec) -> Any:  # noqa: ANN401 - a class of transformers, im
     try:
         import transformers
     except ImportError as error:
-        raise UsageError(
-            "text needs the extra `text`, which is not installed",
-            hint='pip install "retq-hub[text]"',
-        ) from error
+        raise without_extra() from error
     if spec.name == "BertModel":
         config = transformers.BertConfig(**spec.config)
         return transformers.BertModel(config, add_pooling_layer=False)

@@ -14,7 +14,7 @@ from retq_hub.digest import json_digest
 from retq_hub.errors import BadInputError, DigestMismatch, UsageError
 from retq_hub.spec import TextSpec
 
-__all__ = ["FILES", "EncodedPrompts", "Tokenizer"]
+__all__ = ["FILES", "EncodedPrompts", "Tokenizer", "without_extra"]
 
 FILES = {
     "wordpiece": ("vocab.txt",),
@@ -102,6 +102,13 @@ class Tokenizer:
         )
 
 
+def without_extra() -> UsageError:
+    """Give the error for an import that fails where the extra ``text`` is not installed."""
+    return UsageError(
+        "text needs the extra `text`, which is not installed", hint='pip install "retq-hub[text]"'
+    )
+
+
 def _lines(path: Path) -> list[str]:
     """Read the lines of a text file, packed or not."""
     try:
@@ -186,10 +193,7 @@ def _library() -> Any:  # noqa: ANN401 - the module, where the extra is installe
     try:
         import tokenizers
     except ImportError as error:
-        raise UsageError(
-            "text needs the extra `text`, which is not installed",
-            hint='pip install "retq-hub[text]"',
-        ) from error
+        raise without_extra() from error
     return tokenizers
 
 
