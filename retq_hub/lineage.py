@@ -186,12 +186,19 @@ def _stacked(found: Sequence[Calibration]) -> Calibration | None:
     return Calibration(method=found[0].method, **members)
 
 
-def keep(query: Query, output: Path, *, progress: Progress | None = None) -> QueryManifest:
+def keep(
+    query: Query,
+    output: Path,
+    *,
+    backbone: LazyBackbone | None = None,
+    progress: Progress | None = None,
+) -> QueryManifest:
     """Write a query that was made of queries, with its card and picture.
 
     Args:
         query: The query.
         output: The artifact's folder; what people wrote into a card that is there stays.
+        backbone: What it is for; found by its id if not given.
         progress: Where to report.
 
     Returns:
@@ -203,7 +210,7 @@ def keep(query: Query, output: Path, *, progress: Progress | None = None) -> Que
         BadInputError: The card that ``output`` has already is no text.
         StorageError: The place cannot be written.
     """
-    manifest = query.manifest
+    manifest, progress = query.manifest, progress or Silent()
     delivery.check(output, name=manifest.name, version=manifest.version, summary=manifest.summary)
     return delivery.deliver(
         output,
@@ -211,8 +218,8 @@ def keep(query: Query, output: Path, *, progress: Progress | None = None) -> Que
         vector=query.vector,
         bias=query.bias,
         golden=query.golden,
-        backbone=LazyBackbone(manifest.backbone.id),
-        progress=progress or Silent(),
+        backbone=backbone or LazyBackbone(manifest.backbone.id, progress=progress),
+        progress=progress,
     )
 
 

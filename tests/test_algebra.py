@@ -8,7 +8,7 @@ import torch
 from support_core import assert_clear, fundus
 from tiny import Tiny
 
-from retq_hub import algebra
+from retq_hub import algebra, artifact
 from retq_hub.backbone import Backbone, LazyBackbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD
@@ -231,3 +231,15 @@ def test_shipped_queries_are_computed_with(backbone: Backbone) -> None:
     guided = {query.manifest.head.guided for query in disc}
     assert guided == {None, Guided(size_px=392, radius_px=4, epsilon=1e-3)}
     assert algebra.mean(disc, NAMED, backbone=lazy).manifest.head.guided is None
+
+
+def test_the_backbone_may_be_one_that_no_registry_has(
+    make: Make, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, backbone = [make("a"), make("b")], LazyBackbone(str(tiny.path))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "index.json").write_text('{"spec":"retq-index/1","records":[]}\n')
+    monkeypatch.setenv("RETQ_REGISTRY", str(tmp_path / "empty"))
+    made = algebra.merge(both, NAMED, backbone=backbone)
+    assert keep(made, tmp_path / "made", backbone=backbone).name == "made"
+    assert artifact.findings(tmp_path / "made") == []

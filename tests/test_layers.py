@@ -188,7 +188,7 @@ LINES: list[set[str]] = [
     {
         "assessment.pointing",
         "assessment.scoring",
-        "labels.gradingset",
+        "labels.trainingset",
         "outputs",
         "portrait",
         "predictions",

@@ -19,9 +19,9 @@ from retq_hub.errors import DatasetError, UsageError
 from retq_hub.features import ImageFile, TokenCache
 from retq_hub.kinds import CLASSIFICATION, TEXT, Pooling, Similarity
 from retq_hub.labels.fewshot import METHODS, Adapted
-from retq_hub.labels.gradingset import used
 from retq_hub.labels.labelset import LabelSet
 from retq_hub.labels.shots import draw
+from retq_hub.labels.trainingset import used
 from retq_hub.manifest import DataUse, Head, Licence, QueryManifest, Training
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query

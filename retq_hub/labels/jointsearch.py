@@ -17,10 +17,10 @@ from retq_hub.digest import json_digest
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
 from retq_hub.kinds import Pooling
-from retq_hub.labels.gradingset import GradingSet
 from retq_hub.labels.jointfit import Components, JointFit, Weighting, components
 from retq_hub.labels.recipe import LabelRecipe
 from retq_hub.labels.search import held_out_loss, weights_of
+from retq_hub.labels.trainingset import LabelTrainingSet
 from retq_hub.manifest import Trial, to_json
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir
@@ -86,7 +86,7 @@ class JointSearch:
 
     def __init__(
         self,
-        data: GradingSet,
+        data: LabelTrainingSet,
         cache: TokenCache,
         basis: Basis,
         recipe: LabelRecipe,

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from retq_hub.basis import union
 from retq_hub.labels.candidate import Candidate, Pooler, averaged
-from retq_hub.labels.gradingset import GradingSet
 from retq_hub.labels.linear import Features, Solver, balance
 from retq_hub.labels.recipe import L2_PATH, LabelRecipe
+from retq_hub.labels.trainingset import LabelTrainingSet
 from retq_hub.manifest import Trial
 from retq_hub.progress import Progress
 from retq_hub.threads import one_thread
@@ -57,7 +57,7 @@ class LabelSearch:
 
     def __init__(
         self,
-        data: GradingSet,
+        data: LabelTrainingSet,
         pooler: Pooler,
         recipe: LabelRecipe,
         *,
@@ -125,7 +125,7 @@ class LabelSearch:
 
 
 def solve_linear(
-    raw: Tensor, data: GradingSet, recipe: LabelRecipe, l2: float
+    raw: Tensor, data: LabelTrainingSet, recipe: LabelRecipe, l2: float
 ) -> tuple[Tensor, Tensor]:
     """Fit a classifier to all images.
 
@@ -146,14 +146,14 @@ def solve_linear(
         return features.fold(_solver(features.values, data, everyone, balanced).solve(l2))
 
 
-def held_out_loss(scores: Tensor, data: GradingSet, balanced: bool) -> float:
+def held_out_loss(scores: Tensor, data: LabelTrainingSet, balanced: bool) -> float:
     """Give the mean log loss of (n, B) scores."""
     weights = weights_of(data, range(len(scores)), balanced)
     losses = data.likelihood.losses(scores, data.values)
     return round(float(weights @ losses / weights.sum()), _DIGITS)
 
 
-def weights_of(data: GradingSet, images: Sequence[int], balanced: bool) -> Tensor:
+def weights_of(data: LabelTrainingSet, images: Sequence[int], balanced: bool) -> Tensor:
     """Give the weights of some of the images, (n,) float64."""
     if not balanced:
         return torch.ones(len(images), dtype=torch.float64)
@@ -161,7 +161,7 @@ def weights_of(data: GradingSet, images: Sequence[int], balanced: bool) -> Tenso
 
 
 def _held_out(
-    features: Tensor, data: GradingSet, path: Sequence[float], balanced: bool
+    features: Tensor, data: LabelTrainingSet, path: Sequence[float], balanced: bool
 ) -> list[Tensor]:
     """Score each fold by classifiers of all others, (n, B) for each L2 weight."""
     width = len(data.likelihood.free(data.values, weights_of(data, range(len(features)), False)))
@@ -173,7 +173,9 @@ def _held_out(
     return scores
 
 
-def _solver(features: Tensor, data: GradingSet, images: Sequence[int], balanced: bool) -> Solver:
+def _solver(
+    features: Tensor, data: LabelTrainingSet, images: Sequence[int], balanced: bool
+) -> Solver:
     rows = list(images)
     return Solver(
         features[rows],

@@ -9,10 +9,10 @@ from retq_hub.basis import Basis
 from retq_hub.features import TokenCache
 from retq_hub.kinds import Pooling
 from retq_hub.labels.candidate import Candidate, Pooler, averaged, embedded, weighed
-from retq_hub.labels.gradingset import GradingSet
 from retq_hub.labels.jointsearch import JointSearch
 from retq_hub.labels.recipe import FLAIR_C, LabelRecipe
 from retq_hub.labels.search import Judged, LabelSearch, solve_linear
+from retq_hub.labels.trainingset import LabelTrainingSet
 from retq_hub.manifest import Trial
 from retq_hub.notation import width
 from retq_hub.progress import Progress
@@ -63,7 +63,7 @@ def bases_of(recipe: LabelRecipe, backbone: LazyBackbone) -> list[Basis]:
 
 
 def solve_labels(
-    data: GradingSet,
+    data: LabelTrainingSet,
     cache: TokenCache,
     backbone: LazyBackbone,
     recipe: LabelRecipe,
@@ -140,7 +140,7 @@ def _candidates(
 
 
 def _linear(
-    data: GradingSet,
+    data: LabelTrainingSet,
     pooler: Pooler,
     recipe: LabelRecipe,
     best: Judged,
@@ -163,7 +163,7 @@ def _linear(
 
 
 def _as_flair(
-    data: GradingSet, pooler: Pooler, recipe: LabelRecipe, candidate: Candidate
+    data: LabelTrainingSet, pooler: Pooler, recipe: LabelRecipe, candidate: Candidate
 ) -> LabelSolution:
     l2 = 1 / (2 * FLAIR_C * len(data.samples))
     vector, bias = solve_linear(pooler(candidate), data, recipe, l2)

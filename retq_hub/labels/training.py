@@ -9,10 +9,10 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.features import TokenCache
 from retq_hub.kinds import CLASSIFICATION, SEGMENTATION
-from retq_hub.labels.gradingset import GradingSet
 from retq_hub.labels.labelset import LabelSet
 from retq_hub.labels.recipe import LabelRecipe, check_recipe
 from retq_hub.labels.solution import LabelSolution, bases_of, solve_labels
+from retq_hub.labels.trainingset import LabelTrainingSet
 from retq_hub.levels import best_levels
 from retq_hub.manifest import DataUse, Head, Licence, QueryManifest, Training
 from retq_hub.progress import Progress, Silent
@@ -81,7 +81,7 @@ def train_labels(
     delivery.check(output, name=name, version=version, summary=summary)
     backbone = _backbone(backbone, weigh_by, progress)
     bases_of(recipe, backbone)
-    data = GradingSet(labels, seed=recipe.seed, progress=progress)
+    data = LabelTrainingSet(labels, seed=recipe.seed, progress=progress)
     cache = TokenCache(backbone=backbone)
     solution = solve_labels(data, cache, backbone, recipe, weigher=weigh_by, progress=progress)
     manifest = QueryManifest(
@@ -141,7 +141,7 @@ def _backbone(
     return found
 
 
-def _head(data: GradingSet, solution: LabelSolution) -> Head:
+def _head(data: LabelTrainingSet, solution: LabelSolution) -> Head:
     scale = data.labels.scale
     if scale != "multilabel":
         return Head(
@@ -157,7 +157,7 @@ def _head(data: GradingSet, solution: LabelSolution) -> Head:
     )
 
 
-def _training(data: GradingSet, recipe: LabelRecipe, solution: LabelSolution) -> Training:
+def _training(data: LabelTrainingSet, recipe: LabelRecipe, solution: LabelSolution) -> Training:
     alike = ", all classes counting the same" if recipe.balanced or recipe.kind == "flair" else ""
     return Training(
         recipe=solution.recipe,

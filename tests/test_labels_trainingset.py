@@ -8,9 +8,9 @@ from eyes import draw
 from support_core import assert_clear
 
 from retq_hub.errors import DatasetError
-from retq_hub.labels.gradingset import GradingSet
 from retq_hub.labels.labelset import LabelledSample, LabelSet
 from retq_hub.labels.likelihood import Independent, Multinomial, Proportional
+from retq_hub.labels.trainingset import LabelTrainingSet
 from retq_hub.manifest import Licence, Target
 from retq_hub.progress import Silent
 
@@ -45,7 +45,7 @@ def grades(images: list[Path]) -> LabelSet:
 
 
 def test_every_fold_leaves_every_grade(images: list[Path]) -> None:
-    data = GradingSet(grades(images), seed=3, progress=Silent())
+    data = LabelTrainingSet(grades(images), seed=3, progress=Silent())
     assert sorted(number for part in data.parts for number in part) == list(range(12))
     for part in data.parts:
         rest = data.rest(part)
@@ -54,7 +54,7 @@ def test_every_fold_leaves_every_grade(images: list[Path]) -> None:
 
 
 def test_the_manifest_names_images_and_counts(images: list[Path]) -> None:
-    data = GradingSet(grades(images), seed=0, progress=Silent())
+    data = LabelTrainingSet(grades(images), seed=0, progress=Silent())
     use = data.use()
     assert (use.n_images, use.n_positive, use.split) == (12, (4, 4, 4), "train")
     assert use.images == tuple(sorted(one[:12] for one in data.digests))
@@ -70,13 +70,13 @@ def test_the_scale_says_what_labels_are(images: list[Path]) -> None:
         (replace(ordinal, scale="multiclass"), Multinomial(3)),
         (findings, Independent(2)),
     ):
-        assert GradingSet(labels, seed=0, progress=Silent()).likelihood == likelihood
+        assert LabelTrainingSet(labels, seed=0, progress=Silent()).likelihood == likelihood
 
 
 def test_a_finding_must_be_absent_somewhere_too(images: list[Path]) -> None:
     labels = labelled(images, [(1, n % 2) for n in range(11)] + [(0, 0)], "multilabel")
     with pytest.raises(DatasetError) as caught:
-        GradingSet(labels, seed=0, progress=Silent())
+        LabelTrainingSet(labels, seed=0, progress=Silent())
     assert_clear(caught.value, 6, "no t0: 1", "at least 2")
 
 
@@ -85,5 +85,5 @@ def test_twins_that_fall_into_one_fold_leave_nothing(images: list[Path]) -> None
         path.write_bytes(images[0].read_bytes())
     labels = labelled(images, [(0,)] * 9 + [(1,)] * 3, "multiclass")
     with pytest.raises(DatasetError) as caught:
-        GradingSet(labels, seed=0, progress=Silent())
+        LabelTrainingSet(labels, seed=0, progress=Silent())
     assert_clear(caught.value, 6, "t0: 1")

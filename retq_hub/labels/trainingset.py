@@ -15,12 +15,12 @@ from retq_hub.labels.likelihood import Likelihood, likelihood_of
 from retq_hub.manifest import DataUse
 from retq_hub.progress import Progress
 
-__all__ = ["GradingSet", "used"]
+__all__ = ["LabelTrainingSet", "used"]
 
 _FEWEST = 2
 
 
-class GradingSet:
+class LabelTrainingSet:
     """One split of a data set with labels, ready to be trained on.
 
     Args:
