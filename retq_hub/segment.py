@@ -21,7 +21,7 @@ from retq_hub.storage import write_text
 from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
 from retq_hub.volumes import opening
 
-__all__ = ["Job", "Options", "Outcome", "find_images", "segment"]
+__all__ = ["Job", "Options", "Outcome", "find_images", "outside", "segment"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +97,21 @@ def _matches(pattern: Path) -> list[Path]:
         return []
 
 
+def outside(jobs: Sequence[Job], output: Path) -> list[Job]:
+    """Leave out what lies in the output folder: it is a result.
+
+    Raises:
+        UsageError: All of it does.
+    """
+    inside = output.resolve()
+    found = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
+    if jobs and not found:
+        raise UsageError(
+            f"the images lie in the output folder, {output}", hint="name another output folder"
+        )
+    return found
+
+
 def segment(
     pipeline: Pipeline,
     jobs: Sequence[Job],
@@ -105,7 +120,7 @@ def segment(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Segment and grade images into a folder.
+    """Segment and grade images into a folder; those that lie in it are results, and left out.
 
     Args:
         pipeline: The queries.
@@ -113,8 +128,6 @@ def segment(
         output: The folder.
         options: What to write.
         progress: Where to report.
-
-    Images that lie in the output folder are left out: they are results.
 
     Raises:
         UsageError: The folder holds all of the images, or results of another image of the same
@@ -125,13 +138,7 @@ def segment(
     progress = progress or Silent()
     journal = output / "summary.jsonl"
     rows = read_journal(journal)
-    inside = output.resolve()
-    outside = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
-    if jobs and not outside:
-        raise UsageError(
-            f"the images lie in the output folder, {output}", hint="name another output folder"
-        )
-    jobs = outside
+    jobs = outside(jobs, output)
     _check_owners(jobs, rows, output)
     todo = [
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)

@@ -16,7 +16,7 @@ from retq_hub.kinds import CLASSIFICATION
 from retq_hub.manifest import QueryManifest
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
-from retq_hub.segment import Job, Options
+from retq_hub.segment import Job, Options, outside
 from retq_hub.storage import whole_file, write_text
 from retq_hub.summary import as_csv, as_lines, read_lines
 from retq_hub.volumes.montage import Montage
@@ -67,14 +67,9 @@ def divide(jobs: Sequence[Job], output: Path) -> tuple[list[Job], list[Job]]:
     Raises:
         UsageError: All of them lie in the output folder.
     """
-    inside = output.resolve()
-    outside = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
-    if jobs and not outside:
-        raise UsageError(
-            f"the images lie in the output folder, {output}", hint="name another output folder"
-        )
-    volumes = [job for job in outside if job.image.is_dir() or is_volume(job.image)]
-    return [job for job in outside if job not in volumes], volumes
+    found = outside(jobs, output)
+    volumes = [job for job in found if job.image.is_dir() or is_volume(job.image)]
+    return [job for job in found if job not in volumes], volumes
 
 
 def segment_volumes(
