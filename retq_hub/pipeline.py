@@ -227,13 +227,12 @@ def _check(name: str, query: Query, backbone: Backbone, allow_mismatch: bool) ->
         note = backbone.check(query.manifest.backbone, allow_mismatch=allow_mismatch)
     except BackboneMismatch as error:
         raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
-    weights = query.attention
     try:
         compatibility.check_shape(
             query.manifest,
             backbone.spec,
             floats=query.vector.shape[1],
-            attention_floats=None if weights is None else weights[0].shape[1],
+            attention=None if query.attention is None else query.attention[0].shape,
         )
     except BackboneMismatch as error:
         raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
