@@ -191,6 +191,12 @@ def test_images_that_were_trained_on_are_counted_and_not_recorded(
         ({}, ("he", "ex"), "multilabel", ("one class of an image", "multilabel")),
         ({"classes": ("a", "b")}, ("grade",), "ordinal", ("tells 2 targets (a, b)", "are 3")),
         (
+            {"activation": "softmax", "classes": ("healthy", "amd")},
+            ("kind",),
+            "multiclass",
+            ("tells 2 targets (healthy, amd)", "are 2 (drusen, healthy)"),
+        ),
+        (
             {"activation": "softmax"},
             ("kind",),
             "multiclass",
