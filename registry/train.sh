@@ -4,7 +4,7 @@
 #
 #   registry/train.sh DATA OUT [NAME...]
 #
-# DATA holds IDRiD/ and HVDROPDB-RIDGE/; OUT is the registry to write; NAMEs, if given, are the only
+# DATA holds IDRiD/, IDRiD_grading/ and HVDROPDB-RIDGE/; OUT is the registry to write; NAMEs, if given, are the only
 # queries to make. A version that OUT has already is left as it is: published versions never change.
 # Bases and weights were chosen by cross-validation on the training images (docs/results.md).
 set -euo pipefail
@@ -54,5 +54,24 @@ make_query idrid-ex 1.0.0 "Hard exudates in colour fundus photographs of adults,
     "${fine[@]}" -- "${idrid[@]}" --target ex
 make_query idrid-se 1.0.0 "Soft exudates in colour fundus photographs of adults, tiles and context." \
     "${fine[@]}" -- "${idrid[@]}" --target se
+make_grades() { # NAME VERSION SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
+    local name=$1 version=$2 summary=$3 place="$out/queries/$1/$2" options=()
+    shift 3
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    [ ${#only[@]} -eq 0 ] || [[ " ${only[*]} " = *" $name "* ]] || return 0
+    if [ -e "$place" ]; then echo "$place is there already"; return 0; fi
+    retq train-labels "$@" --name "$name" --version "$version" --summary "$summary" \
+        --author "The retq-hub authors" "${options[@]}" -o "$work/$name"
+    retq evaluate "$work/$name" "$@" --split test --record
+    mkdir -p "$place"
+    find "$work/$name" -maxdepth 1 -type f -exec cp {} "$place" \;
+}
+
+grading=(--dataset idrid-grading --data "$data/IDRiD_grading")
+make_grades idrid-dr-grade 1.0.0 "Grades of diabetic retinopathy, 0 to 4, in colour fundus photographs of adults; tokens weighted by the query for lesions." \
+    --weigh-by idrid-lesions@1.0.0 --basis 5 -- "${grading[@]}" --column dr-grade
+make_grades idrid-dme-risk 1.0.0 "Risk of diabetic macular oedema, 0 to 2, in colour fundus photographs of adults; tokens weighted by the query for lesions." \
+    --weigh-by idrid-lesions@1.0.0 --basis 5 -- "${grading[@]}" --column dme-risk
 retq index build "$out"
 RETQ_REGISTRY="$out" retq card "$out"/queries/*/*/
