@@ -200,7 +200,9 @@ def test_a_class_with_fewer_images_than_shots_is_named(
     adapt(clip.query, labels, tmp_path / "short", shots=1000, **options)
     (line,) = [line for line in told.lines if "fewer" in line]
     assert line.startswith("fewer than 1000 images of a class, all of them taken: ")
-    assert all(f"{name} {count}" in line for name, count in zip(CLASSES, labels.counts, strict=True))
+    assert all(
+        f"{name} {count}" in line for name, count in zip(CLASSES, labels.counts, strict=True)
+    )
 
 
 def test_labels_without_a_text_are_named(clip: Clip, labels: LabelSet, tmp_path: Path):
