@@ -55,6 +55,9 @@ def test_it_says_what_was_encoded_and_where_it_lies(compile_text, small, tmp_pat
     assert (document["name"], document["version"]) == ("again", "1.1.0")
     assert document["text"]["prompts"][1] == ["pale spots", "yellow spots"]
     assert document["similarity"]["per"] == "token"
+    told = CliRunner(env={"COLUMNS": "80"}).invoke(cli, ["info", "./again"]).stdout
+    assert "one of the targets" in told
+    assert "threshold" not in told, "the most probable target counts"
     manifest = json.loads((tmp_path / "My Words" / "retq.json").read_text())
     assert manifest["name"] == "my-words"
 
