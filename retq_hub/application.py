@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from retq_hub import pooling
+from retq_hub import compatibility, pooling
 from retq_hub.backbone import Backbone, LazyBackbone, TokenSet, assemble
 from retq_hub.basis import Basis
 from retq_hub.channels import pixel_channels
+from retq_hub.errors import BackboneMismatch
 from retq_hub.grids import logit_map
 from retq_hub.images import green
 from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, TEXT
@@ -29,6 +30,9 @@ class Application:
     Args:
         queries: The queries by name.
         backbone: Brings tokens to the space shared with text, where a query needs that.
+
+    Raises:
+        BackboneMismatch: A query reads a layer that is not there, or has vectors of another width.
     """
 
     def __init__(self, queries: Mapping[str, Query], *, backbone: Backbone | LazyBackbone) -> None:
@@ -37,6 +41,7 @@ class Application:
         self._groups: dict[Basis, list[str]] = {}
         for name, query in self._queries.items():
             manifest = query.manifest
+            _check_shape(name, query, backbone)
             if manifest.bases and not manifest.is_kind(TEXT):
                 self._groups.setdefault(manifest.bases[-1], []).append(name)
 
@@ -152,6 +157,18 @@ class _Given:
     @cached_property
     def _pixels(self) -> Tensor:
         return torch.from_numpy(pixel_channels(self.image))
+
+
+def _check_shape(name: str, query: Query, backbone: Backbone | LazyBackbone) -> None:
+    try:
+        compatibility.check_shape(
+            query.manifest,
+            backbone.spec,
+            floats=query.vector.shape[1],
+            attention=None if query.attention is None else query.attention[0].shape,
+        )
+    except BackboneMismatch as error:
+        raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
 
 
 def _mapping(query: Query) -> tuple[Tensor, Tensor]:

@@ -320,7 +320,7 @@ def check_retrainable(folder: Path) -> None:
         manifest = read_manifest(folder)
     except ManifestError:
         return
-    if manifest.metrics:
+    if manifest.metrics or manifest.graded:
         raise UsageError(
             f"{folder} holds {manifest.name} {manifest.version} with recorded figures, which would "
             "be lost",

@@ -4,7 +4,7 @@ Nothing else decides it. `check` has the query and the weights before it; `Equiv
 its answer for queries of which a list alone is known.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from retq_hub import probe
@@ -88,7 +88,8 @@ def check(
         ref: The backbone that the query was made for.
         spec: The backbone at hand.
         weights_digest: Of the backbone at hand.
-        fingerprint: Gives that of the backbone at hand; called only if it is needed.
+        fingerprint: Gives that of the backbone at hand; called only if it is needed. Where it has
+            none, an IntegrityError of this call counts as another one.
         allow_mismatch: The user insists.
 
     Returns:
@@ -107,7 +108,10 @@ def check(
         return ""
     other = f"weights {ref.weights_digest} ({ref.id})"
     this = f"{weights_digest} ({spec.id})"
-    distance = _distance(ref.fingerprint, fingerprint())
+    try:
+        distance = _distance(ref.fingerprint, fingerprint())
+    except IntegrityError:
+        distance = float("inf")
     if distance <= probe.TOLERANCE:
         return (
             f"it was made with {other}, this is {this}, but they compute the same "
@@ -125,7 +129,11 @@ def is_fed_alike(ref: BackboneRef, spec: BackboneSpec) -> bool:
 
 
 def check_shape(
-    manifest: QueryManifest, spec: BackboneSpec, *, floats: int, attention_floats: int | None
+    manifest: QueryManifest,
+    spec: BackboneSpec,
+    *,
+    floats: int,
+    attention: Sequence[int] | None = None,
 ) -> None:
     """Refuse a query whose layers or widths a backbone cannot serve.
 
@@ -133,7 +141,7 @@ def check_shape(
         manifest: The query's manifest.
         spec: The backbone at hand.
         floats: Of one of its vectors.
-        attention_floats: Of one of its attention vectors, where it has them.
+        attention: How many attention vectors it has, and the floats of one, where it has any.
 
     Raises:
         BackboneMismatch: It reads a layer that is not there, or has vectors of another width.
@@ -146,16 +154,18 @@ def check_shape(
                 f"it reads layer {max(basis.layers)}, {spec.id} has 0-{depth - 1}", hint=hint
             )
     if manifest.head.similarity is not None:
-        wanted = {floats: spec.architecture.projection or 0}
+        wanted = [(floats, spec.architecture.projection or 0)]
     elif not manifest.bases:
-        wanted = {floats: spec.tokens.width}
-    elif manifest.pooling is None:
-        wanted = {floats: width(manifest.basis, spec.tokens.width)}
+        wanted = [(floats, spec.tokens.width)]
     else:
-        each = width(manifest.basis, spec.tokens.width)
-        reads = width(manifest.bases[-1], spec.tokens.width)
-        wanted = {floats: floats // each * each, attention_floats or 0: reads}
-    for found, needed in wanted.items():
+        wanted = [(floats, width(manifest.basis, spec.tokens.width))]
+    if attention is not None and manifest.pooling is not None:
+        means = attention[0] + bool(manifest.pooling.whole)
+        wanted = [
+            (floats, means * width(manifest.basis, spec.tokens.width)),
+            (attention[1], width(manifest.bases[-1], spec.tokens.width)),
+        ]
+    for found, needed in wanted:
         if found != needed:
             raise BackboneMismatch(
                 f"it has {found} floats a vector, its layers of {spec.id} give {needed}", hint=hint

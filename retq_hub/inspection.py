@@ -23,6 +23,7 @@ __all__ = [
     "GOLDEN",
     "GOLDEN_TOLERANCE",
     "MANIFEST",
+    "MAX_MAPS",
     "MAX_RUNS",
     "MAX_SIDE_PX",
     "QUERY",
@@ -42,8 +43,14 @@ MAX_SIDE_PX = 4096
 MAX_RUNS = 128
 """So often at most the backbone runs for one image."""
 
+MAX_MAPS = 256
+"""So many attention vectors at most: each gives every image a map of its own."""
+
 GOLDEN_TOLERANCE = 1e-3
 """Largest allowed absolute deviation of a logit recomputed from the golden tokens."""
+
+_LEAST = {"quadratic_kappa": -1, "auroc": 0, "auprc": 0, "balanced_accuracy": 0, "accuracy": 0}
+"""The least value of the image-level figures that are known; 1 is the greatest of all figures."""
 
 
 def golden_findings(
@@ -57,19 +64,27 @@ def golden_findings(
     if "logits" in golden:
         vector = query["attention" if attention else "query"]
         bias = query["attention_bias" if attention else "bias"]
-        logits = golden["tokens"] @ vector.T + bias
+        logits = _products(golden["tokens"], vector, bias)
         kept = golden["logits"].reshape(len(bias), -1)[:, golden["positions"]].T
         found.append(("logit", logits, kept))
     if "scores" in golden:
-        scores = golden["pooled"] @ query["query"].T + query["bias"]
+        scores = _products(golden["pooled"], query["query"], query["bias"])
         found.append(("score", scores, golden["scores"]))
     for word, again, kept in found:
         worst = float(np.abs(again - kept).max())
-        if worst > GOLDEN_TOLERANCE:
+        if not worst <= GOLDEN_TOLERANCE:
             what = (
                 f"a {word} deviates by {worst:.3g} from the query's; {GOLDEN_TOLERANCE} is allowed"
             )
             yield Finding(where=GOLDEN, what=what)
+
+
+def _products(tokens: "Floats", vector: "Floats", bias: "Floats") -> "Floats":
+    """Give dot products and biases; of a stranger's numbers they may be beyond all floats."""
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(tokens @ vector.T + bias)
 
 
 def shape_findings(
@@ -96,10 +111,14 @@ def shape_findings(
             what = f"is {tensor.dtype} {tensor.shape}, not {np.dtype(dtype)} {shape}"
             yield Finding(where=name, what=what)
             return
+        if name in query and not tensor.size:
+            yield Finding(where=name, what=f"is empty: {shape}")
+            return
         if not np.isfinite(tensor).all():
             yield Finding(where=name, what="holds values that are not finite")
     if "positions" in golden:
         yield from _map_findings(manifest.bases[-1], golden["positions"], sizes["g"])
+    yield from _order_findings(manifest, query["bias"])
     yield from _width_findings(manifest, sizes)
 
 
@@ -131,6 +150,12 @@ def _map_findings(basis: Basis, positions: "NDArray[np.int32]", g: int) -> Itera
         yield Finding(where=f"{MANIFEST}/basis", what=what)
 
 
+def _order_findings(manifest: QueryManifest, bias: "Floats") -> Iterator[Finding]:
+    """Refuse grades of which a higher one is likelier reached than a lower one."""
+    if manifest.head.activation == "ordinal" and any(low < high for low, high in pairwise(bias)):
+        yield Finding(where="bias", what="rises: probabilities of grades would be negative")
+
+
 def _width_findings(manifest: QueryManifest, sizes: "Mapping[str, int]") -> Iterator[Finding]:
     """Refuse vectors that cannot come from the layers that the manifest names."""
     if manifest.head.similarity is not None:
@@ -139,6 +164,9 @@ def _width_findings(manifest: QueryManifest, sizes: "Mapping[str, int]") -> Iter
     if pooling is None:
         yield from _layer_findings("query", manifest.basis, sizes["D"])
     elif pooling.method == "attention":
+        if sizes["A"] > MAX_MAPS:
+            what = f"has {sizes['A']} vectors, at most {MAX_MAPS} are read"
+            yield Finding(where="attention", what=what)
         yield from _layer_findings("attention", manifest.bases[-1], sizes["D"])
         means = sizes["A"] + bool(pooling.whole)
         if sizes["E"] % means:
@@ -204,6 +232,7 @@ def sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
         yield from basis_findings(basis)
     yield from _calibration_findings(manifest)
     yield from _kind_findings(manifest)
+    yield from _figure_findings(manifest)
     if len({target.name for target in manifest.targets}) != C:
         yield Finding(where=f"{MANIFEST}/targets", what="has a name twice")
     for number, data in enumerate(manifest.data):
@@ -214,6 +243,35 @@ def sense_findings(manifest: QueryManifest) -> Iterator[Finding]:
 
 def _has_thresholds(manifest: QueryManifest) -> bool:
     return not manifest.is_kind(CLASSIFICATION) or manifest.head.activation == "sigmoid"
+
+
+def _can_answer(manifest: QueryManifest) -> bool:
+    """Whether the activation is one of the kind, and what excludes others has others."""
+    head, several = manifest.head, len(manifest.targets) > 1
+    if head.activation == "ordinal":
+        return manifest.is_kind(CLASSIFICATION) and several
+    beside = manifest.is_kind(SEGMENTATION) and head.background is None
+    return head.activation == "sigmoid" or several or beside
+
+
+def _figure_findings(manifest: QueryManifest) -> Iterator[Finding]:
+    """Refuse figures that cannot be: lists of queries show them, and could not be read again."""
+    found: list[tuple[str, str, tuple[float, ...]]] = [
+        (f"metrics/{number}/values/{name}", name, (one.mean, one.min, one.max, *one.ci95))
+        for number, measured in enumerate(manifest.metrics)
+        for name, one in measured.values.items()
+    ]
+    found += [
+        (f"graded/{number}/values/{name}", name, (one.value, *one.ci95))
+        for number, graded in enumerate(manifest.graded or ())
+        for name, one in graded.values.items()
+        if name in _LEAST
+    ]
+    for where, name, values in found:
+        least = _LEAST.get(name, 0)
+        if not all(least <= one <= 1 for one in values):
+            what = f"is {max(values, key=abs):g}, and must lie in {least} ... 1"
+            yield Finding(where=f"{MANIFEST}/{where}", what=what)
 
 
 def _kind_findings(manifest: QueryManifest) -> Iterator[Finding]:
@@ -228,13 +286,15 @@ def _kind_findings(manifest: QueryManifest) -> Iterator[Finding]:
         "text": manifest.text is not None
         if kind == TEXT
         else kind != SEGMENTATION or manifest.text is None,
-        "head/similarity": (head.similarity is not None) == (manifest.text is not None),
-        "head/activation": head.activation != "ordinal"
-        or (kind == CLASSIFICATION and len(manifest.targets) > 1),
+        "head/similarity": (head.similarity is not None) == (manifest.text is not None)
+        and not (attends and head.similarity),
+        "head/activation": _can_answer(manifest),
+        "basis": kind != TEXT or (len(manifest.basis.layers) == 1 and not manifest.basis.pixels),
         "head/guided": head.guided is None or kind != CLASSIFICATION,
         "head/calibration": head.calibration is None or kind != CLASSIFICATION,
         "head/background": head.background is None or kind != CLASSIFICATION,
         "metrics": not manifest.metrics or kind != CLASSIFICATION,
+        "graded": not manifest.graded or kind != SEGMENTATION,
         "data": bool(manifest.data) or kind == TEXT,
     }
     for where, holds in rules.items():

@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 from PIL import Image
 
-from retq_hub import compatibility, composition, syncing
+from retq_hub import composition, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone, plan
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
@@ -225,16 +225,6 @@ def _loaded(
 def _check(name: str, query: Query, backbone: Backbone, allow_mismatch: bool) -> str:
     try:
         note = backbone.check(query.manifest.backbone, allow_mismatch=allow_mismatch)
-    except BackboneMismatch as error:
-        raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
-    weights = query.attention
-    try:
-        compatibility.check_shape(
-            query.manifest,
-            backbone.spec,
-            floats=query.vector.shape[1],
-            attention_floats=None if weights is None else weights[0].shape[1],
-        )
     except BackboneMismatch as error:
         raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
     return f"{name}: {note}" if note else ""

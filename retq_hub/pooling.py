@@ -65,8 +65,11 @@ def evidence(block: Tensor, maps: Tensor, vector: Tensor, *, whole: bool) -> Ten
     """
     shares = _shares(block, maps, whole=whole)
     parts = vector.reshape(len(vector), len(shares), -1)
-    found = torch.einsum("kad,nd,an->kn", parts, block.float(), shares)
-    g = _side(block)
+    tokens, g = block.float(), _side(block)
+    # One mean after the other: of all at once there would be K x A maps in memory.
+    found = torch.zeros(len(vector), len(tokens))
+    for number, share in enumerate(shares):
+        found += (parts[:, number] @ tokens.T) * share
     return found.reshape(len(vector), g, g)
 
 

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from retq_hub import artifact, publication, registry
 from retq_hub.artifact import Artifact, Golden
+from retq_hub.errors import UsageError
 from retq_hub.grids import logit_map
-from retq_hub.kinds import Derived
+from retq_hub.kinds import SEGMENTATION, Derived
 from retq_hub.manifest import QueryManifest
 from retq_hub.picture import read_picture
 from retq_hub.progress import Progress
@@ -83,7 +84,15 @@ class Query:
 
         Returns:
             (B, C, G, G) float32 logits on the finest of the passes' grids.
+
+        Raises:
+            UsageError: It is no segmentation query: its answer takes more than dot products.
         """
+        if not self.manifest.is_kind(SEGMENTATION):
+            raise UsageError(
+                f"{self.manifest.name} is of kind {self.manifest.kind}: tokens alone give no map",
+                hint="use it in a Pipeline",
+            )
         return logit_map(blocks, self.vector, self.bias)
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from retq_hub.basis import Basis
 from retq_hub.channels import pixel_channels
 from retq_hub.errors import Finding
 from retq_hub.kinds import CLASSIFICATION
+from retq_hub.manifest import QueryManifest
 from retq_hub.pipeline import Pipeline
 from retq_hub.probe import probe_image
 from retq_hub.query import Query
@@ -45,16 +46,20 @@ def replay(query: Query, golden: Golden, backbone: Backbone) -> tuple[list[Findi
 
     Returns:
         What deviates too much, and a line that says by how much all of it deviates.
+
+    Raises:
+        BackboneMismatch: The backbone cannot serve it.
     """
+    pipeline = Pipeline(backbone=backbone, queries={query.manifest.name: query}, embed=False)
     if query.manifest.is_kind(CLASSIFICATION):
         return _graded(query, golden, backbone)
-    return _mapped(query, golden, backbone)
+    return _mapped(pipeline, query.manifest, golden)
 
 
-def _mapped(query: Query, golden: Golden, backbone: Backbone) -> tuple[list[Finding], str]:
+def _mapped(
+    pipeline: Pipeline, manifest: QueryManifest, golden: Golden
+) -> tuple[list[Finding], str]:
     assert golden.logits is not None, "a map has golden logits"
-    manifest = query.manifest
-    pipeline = Pipeline(backbone=backbone, queries={manifest.name: query}, embed=False)
     replayed = pipeline(_probe(manifest.basis)).segmentations[manifest.name]
     recorded = replace(replayed, logits=golden.logits)
     worst = _worst(replayed.logits, golden.logits)
@@ -76,17 +81,21 @@ def _graded(query: Query, golden: Golden, backbone: Backbone) -> tuple[list[Find
     found, said = _beyond("score", worst), f"largest deviation of a score {worst:.2g}"
     how = query.manifest.pooling
     if again.logits is not None and golden.logits is not None and how and how.weighting:
-        maps = [
-            pooling.weights(torch.from_numpy(one), how.weighting)
-            for one in (again.logits, golden.logits)
-        ]
-        apart = float((maps[0] - maps[1]).abs().sum(dim=(1, 2)).max()) / 2
+        apart = _apart(again.logits, golden.logits, how.weighting)
         said += f", {apart:.2%} of the attention lies elsewhere"
         if apart > ATTENTION_TOLERANCE:
             what = f"{apart:.2%} of the attention lies elsewhere, at most "
             what += f"{ATTENTION_TOLERANCE:.0%} may"
             found.append(Finding(where="replay", what=what))
     return found, said
+
+
+def _apart(again: NDArray[np.float32], recorded: NDArray[np.float32], weighting: str) -> float:
+    """Give the share of the attention that lies elsewhere; all of it on another grid."""
+    if again.shape != recorded.shape:
+        return 1.0
+    maps = [pooling.weights(torch.from_numpy(one), weighting) for one in (again, recorded)]
+    return float((maps[0] - maps[1]).abs().sum(dim=(1, 2)).max()) / 2
 
 
 def _again(query: Query, backbone: Backbone) -> Golden:
@@ -130,6 +139,9 @@ def _probe(basis: Basis) -> Image.Image:
 
 
 def _worst(again: NDArray[np.float32], recorded: NDArray[np.float32]) -> float:
+    """Give the largest deviation; of another grid than the recorded one it has no limit."""
+    if again.shape != recorded.shape:
+        return float("inf")
     return float(np.abs(again - recorded).max())
 
 

@@ -130,5 +130,8 @@ def _replay(folder: Path, progress: Progress | None) -> tuple[list[Finding], lis
         note = backbone.check(ref)
     except RetqError as error:
         return [Finding(where="backbone", what=error.found)], []
-    found, said = replay(query, artifact.read(folder).golden, backbone)
+    try:
+        found, said = replay(query, query.golden, backbone)
+    except BackboneMismatch as error:
+        return [Finding(where="backbone", what=error.found)], []
     return found, [said, note] if note else [said]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from kinds import SCALE, make_classification, make_text, texted
-from support_core import assert_clear, fundus
+from support_core import assert_clear, fundus, repack
 from tiny import Tiny
 
 from retq_hub import Pipeline, Query, artifact
@@ -155,3 +155,15 @@ def test_vectors_of_another_width_are_refused(tiny: Tiny, tmp_path: Path):
     with pytest.raises(BackboneMismatch) as caught:
         Pipeline(backbone=tiny.backbone, queries={"grade": query})
     assert_clear(caught.value, 4, "grade", "16 floats")
+
+
+def test_vectors_of_too_many_means_do_not_fit(tiny: Tiny, tmp_path: Path):
+    """Twice the floats of the one mean there is: wide enough for two."""
+    folder = make_classification(tmp_path / "grade", backbone=tiny.backbone)
+    was = artifact.read(folder)
+    width = 2 * was.vector.shape[1]
+    pooled, vector = np.zeros((1, width), np.float32), np.zeros((3, width), np.float32)
+    repack(folder, {"query": vector, "pooled": pooled, "scores": was.bias[None]})
+    assert artifact.findings(folder) == []
+    with pytest.raises(BackboneMismatch, match=f"{width} floats a vector"):
+        read(tiny, folder)

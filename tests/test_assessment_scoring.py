@@ -163,6 +163,9 @@ def test_figures_are_recorded_once_and_the_tensors_stay(
     assert graded.values["accuracy"].ci95 == found.figures["accuracy"].ci95
     np.testing.assert_array_equal(after.attention.vector, before.attention.vector)
     assert "eyes-grade" in (folder / artifact.CARD).read_text()
+    with pytest.raises(UsageError) as caught:
+        artifact.check_retrainable(folder)
+    assert_clear(caught.value, 2, "recorded figures, which would be lost")
 
 
 def test_images_that_were_trained_on_are_counted_and_not_recorded(
@@ -187,6 +190,12 @@ def test_images_that_were_trained_on_are_counted_and_not_recorded(
         ({"activation": "sigmoid"}, ("grade",), "ordinal", ("findings", "labels", "ordinal")),
         ({}, ("he", "ex"), "multilabel", ("one class of an image", "multilabel")),
         ({"classes": ("a", "b")}, ("grade",), "ordinal", ("tells 2 targets (a, b)", "are 3")),
+        (
+            {"activation": "softmax", "classes": ("healthy", "amd")},
+            ("kind",),
+            "multiclass",
+            ("tells 2 targets (healthy, amd)", "are 2 (drusen, healthy)"),
+        ),
         (
             {"activation": "softmax"},
             ("kind",),

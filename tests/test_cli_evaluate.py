@@ -45,6 +45,7 @@ def here(
     ("options", "code", "words"),
     [
         (("--record", "--size", "512"), 2, "--record keeps figures at 392 pixels"),
+        (("--record", "--allow-mismatch"), 2, "--record keeps figures of the backbone"),
         (("--size", "8"), 2, "--size"),
         (("--report", "eyes.csv/below"), 7, "cannot write in eyes.csv/below"),
         (("--against", "tiny-disk"), 3, "did you mean tiny-disc"),

@@ -95,8 +95,8 @@ def test_its_card_lists_its_members(home):
     composed()
     card = (home / "set" / artifact.CARD).read_text()
     for row in (
-        "| `tiny-disc` | 1.9.0 | target 0 | 0.5000 (nothing, test) | CC0-1.0 | registry |",
-        "| `tiny-spot` | 0.1.0 | target 0 | 0.5000 (nothing, test) | CC0-1.0 | registry |",
+        "| `tiny-disc` | 1.9.0 | target 0 | Dice 0.5000 (nothing, test) | CC0-1.0 | registry |",
+        "| `tiny-spot` | 0.1.0 | target 0 | Dice 0.5000 (nothing, test) | CC0-1.0 | registry |",
     ):
         assert row in card
     assert "commercial use allowed" in card

@@ -216,7 +216,7 @@ def test_a_filter_is_chosen_and_taken_away(url, visit):
     page.get_by_role("button", name="Search").click()
     expect(page.locator(".card h3")).to_have_text(["lab/disc", "lab/pair"])
     page.get_by_role("link", name="Dice at least 0.4").click()
-    expect(page.locator(".card h3")).to_have_count(3)
+    expect(page.locator(".card h3")).to_have_count(4)
 
 
 def test_a_hostile_card_does_nothing(url, visit):

@@ -8,15 +8,16 @@ import pytest
 import torch
 from kinds import SCALE, make_classification, make_text
 from labelled import CLASSES, Clip, make_clip, make_labels, photograph
-from support_core import assert_clear
+from support_core import assert_clear, edit_manifest
 from tiny import Tiny
 
-from retq_hub import Pipeline, Query, artifact
+from retq_hub import Pipeline, Query, artifact, twins
 from retq_hub.errors import BackboneMismatch, DatasetError, ManifestError, UsageError
 from retq_hub.kinds import Similarity
 from retq_hub.labels.adaptation import adapt
 from retq_hub.labels.fewshot import METHODS
 from retq_hub.labels.labelset import LabelSet
+from retq_hub.manifest import to_json
 from retq_hub.progress import Silent
 from retq_hub.result import Classification, ZeroShot
 
@@ -77,6 +78,8 @@ def test_random_texts_learn_to_tell_the_classes_apart(
     assert artifact.findings(tmp_path / "q") == []
     assert manifest.kind == "classification"
     assert manifest.training.recipe == method
+    assert twins.seen(manifest, labels.samples, progress=Silent()) == [*range(len(labels.samples))]
+    assert twins.is_told(manifest)
     assert share(predictions(clip, clip.query)) < 0.5
     assert share(predictions(clip, tmp_path / "q")) >= 0.9
 
@@ -222,6 +225,9 @@ def test_what_is_no_text_query_is_refused(tiny: Tiny, labels: LabelSet, tmp_path
 
 def test_one_text_tells_nothing_apart(clip: Clip, labels: LabelSet, tmp_path: Path):
     folder = make_text(tmp_path / "one", backbone=clip.backbone, classes=("dark",))
+    head = to_json(artifact.read_manifest(folder).head) | {"activation": "sigmoid"}
+    del head["background"]
+    edit_manifest(folder, head=head)
     with pytest.raises(UsageError) as caught:
         adapt(folder, labels, tmp_path / "q", name="q", backbone=clip.lazy())
     assert_clear(caught.value, 2, "a text of one class")

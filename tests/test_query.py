@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kinds import make_text, texted
 from problems import brought
+from support_core import assert_clear
 
 from retq_hub import artifact
 from retq_hub.basis import Basis, Pass
-from retq_hub.errors import DigestMismatch, NotFoundError
+from retq_hub.errors import DigestMismatch, NotFoundError, UsageError
 from retq_hub.query import Query
 
 
@@ -55,6 +57,14 @@ def test_blocks_of_several_passes_give_logits_on_the_finest_grid(make_query, tmp
     tokens = torch.cat([brought(fine, 16), brought(coarse, 16), pixels], dim=2)
     expected = (tokens @ query.vector.T + query.bias).view(1, 1, 16, 16)
     torch.testing.assert_close(query(fine, coarse, pixels), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_tokens_alone_give_no_map_of_texts(tmp_path):
+    backbone = texted()
+    query = Query.from_pretrained(make_text(tmp_path / "text", backbone=backbone))
+    with pytest.raises(UsageError) as caught:
+        query(torch.zeros(1, 4, backbone.spec.tokens.width))
+    assert_clear(caught.value, 2, "tiny-text is of kind text")
 
 
 def test_half_precision_tokens_are_multiplied_in_float32(folder):

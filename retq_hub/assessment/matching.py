@@ -40,7 +40,7 @@ def match(manifest: QueryManifest, labels: LabelSet) -> Match:
 
     Raises:
         UsageError: Labels are grades or classes and the query tells findings, or the other way
-            round; or there are other targets than the query's.
+            round; or there are other targets than the query's, or some of them elsewhere.
     """
     _check_scale(manifest, labels)
     ours = [one.name for one in manifest.targets]
@@ -48,7 +48,7 @@ def match(manifest: QueryManifest, labels: LabelSet) -> Match:
     note = ""
     if set(theirs) <= set(ours):
         columns = [ours.index(name) for name in theirs]
-    elif len(theirs) == len(ours) or (labels.scale == "ordinal" and len(theirs) < len(ours)):
+    elif _is_in_order(ours, theirs, labels.scale):
         columns = list(range(len(theirs)))
         note = (
             f"{manifest.name} calls its targets {', '.join(ours)}, the labels are "
@@ -69,6 +69,13 @@ def match(manifest: QueryManifest, labels: LabelSet) -> Match:
         truth=np.array(columns, dtype=np.int64)[labels.values.astype(np.int64)],
         note=note,
     )
+
+
+def _is_in_order(ours: list[str], theirs: list[str], scale: str) -> bool:
+    """Whether the order may say what names do not: names of both must not contradict it."""
+    alike = len(theirs) == len(ours) or (scale == "ordinal" and len(theirs) < len(ours))
+    places = {name: number for number, name in enumerate(ours)}
+    return alike and all(places.get(name, n) == n for n, name in enumerate(theirs))
 
 
 def _check_scale(manifest: QueryManifest, labels: LabelSet) -> None:

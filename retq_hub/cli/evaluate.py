@@ -58,6 +58,12 @@ def evaluate_command(
     **data: Any,  # noqa: ANN401 - the data set's options
 ) -> None:
     """Score QUERY on a split: masks per image, over all pixels and per lesion, or labels."""
+    if keep and allow_mismatch:
+        raise UsageError(
+            "--record keeps figures of the backbone that a query was made for, --allow-mismatch "
+            "lets others in",
+            hint="leave one of the two out",
+        )
     if labels or column:
         wanted = assessment.Wanted(
             against=against,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retq_hub import delivery, goldens
+from retq_hub import delivery, goldens, twins
 from retq_hub.artifact import Golden
 from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import listed, some
@@ -110,7 +110,7 @@ def adapt(
         found = METHODS[method](features, classes, query.vector.double(), space.scale)
     vector, bias = found.vector.float(), found.bias.float()
     manifest = replace(
-        _manifest(query.manifest, drawn, counts, space.scale),
+        _manifest(query.manifest, drawn, _use(drawn, counts, progress), space.scale),
         name=name,
         version=version,
         summary=summary,
@@ -226,9 +226,7 @@ def _contradictions(labels: LabelSet) -> str:
     return f"the same image, several labels: {some(pairs)}" if pairs else ""
 
 
-def _manifest(
-    text: QueryManifest, labels: LabelSet, counts: Sequence[int], scale: float
-) -> QueryManifest:
+def _manifest(text: QueryManifest, labels: LabelSet, use: DataUse, scale: float) -> QueryManifest:
     """Make of the texts' manifest what the texts and the images say of the new one."""
     return replace(
         text,
@@ -240,7 +238,7 @@ def _manifest(
             threshold_choice="the most probable",
             similarity=Similarity(scale=scale, per="image"),
         ),
-        data=(_use(labels, counts), *text.data),
+        data=(use, *text.data),
         metrics=(),
         graded=None,
         derived=(_origin(text),),
@@ -267,7 +265,7 @@ def _training(found: Adapted, method: str, seed: int, shots: int | None) -> Trai
     )
 
 
-def _use(labels: LabelSet, counts: Sequence[int]) -> DataUse:
+def _use(labels: LabelSet, counts: Sequence[int], progress: Progress) -> DataUse:
     return DataUse(
         id=labels.id,
         title=labels.title,
@@ -278,6 +276,7 @@ def _use(labels: LabelSet, counts: Sequence[int]) -> DataUse:
         n_images=len(labels.samples),
         n_positive=tuple(counts),
         images=tuple(sorted({one.image_digest[:IMAGE_PREFIX] for one in labels.samples})),
+        photographs=tuple(sorted(set(twins.codes(labels.samples, progress=progress)))),
         citation=labels.citation,
     )
 
