@@ -4,7 +4,7 @@ Masks and probabilities are computed from the logits at the picture's own size. 
 beyond those in the legend.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -19,7 +19,8 @@ from retq_hub.grading import Grading, grading, probability_text
 from retq_hub.grids import upsample
 from retq_hub.heatmap import heatmap, photograph
 from retq_hub.legend import Bar, Row, with_bars, with_legend
-from retq_hub.result import Classification, Reading, Segmentation
+from retq_hub.manifest import Target
+from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
 
 __all__ = [
     "PALETTE",
@@ -100,28 +101,33 @@ def overlay(
 ) -> Image.Image:
     """Draw what queries marked, as `marks` does, with a legend in a panel below the photograph.
 
+    Texts share the whole photograph among their targets, so each target has a colour of its own.
     What queries say of the whole image is written there, beside small columns for each target.
 
     Args:
         image: The photograph.
         found: What queries say of it, by their names.
-        colours: ``#RRGGBB`` by the position of those that mark something, from the start again when
-            used up.
+        colours: ``#RRGGBB`` in the order of what is marked, from the start again when used up.
         max_side_px: A photograph that is larger, without the panel, is scaled down to this.
 
     Returns:
         A PIL image of mode RGB, as wide as the photograph and higher.
     """
-    masks = {name: one for name, one in found.items() if isinstance(one, Segmentation)}
-    picture = marks(image, masks, colours=colours, max_side_px=max_side_px)
-    coloured = dict(zip(masks, cycle(colours), strict=False))
-    rows = []
+    picture, palette = photograph(image, max_side_px), cycle(colours)
+    rows, drawn = [], []
     for name, one in found.items():
         told = grading(one)
-        if isinstance(one, Segmentation):
-            rows.append(_marked(name, one, coloured[name]))
+        if isinstance(one, ZeroShot):
+            maps = one.margin_at(*picture.size)
+            rows += _shared_out(name, one, maps, palette)
+            drawn += list(zip(maps, rows[-len(maps) :], strict=True))
+        elif isinstance(one, Segmentation):
+            rows.append(_marked(name, one, next(palette)))
+            drawn.append((_margin(one, *picture.size), rows[-1]))
         if told is not None:
             rows.append(_told(name, told))
+    for margin, row in sorted(drawn, key=lambda one: -(one[0] > 0).mean()):
+        _draw_margin(picture, margin, str(row.colour), tint=_TINT)
     return with_legend(picture, rows)
 
 
@@ -151,15 +157,7 @@ def targets(
     if len(maps) == 1:
         return picture
     named = zip(segmentation.manifest.targets, maps, cycle(colours), strict=False)
-    rows = [
-        Row(
-            name=target.name,
-            label=target.label,
-            value=_share_text(float((margin > 0).mean())),
-            colour=colour,
-        )
-        for target, margin, colour in named
-    ]
+    rows = [_one_target(target.name, target, margin, colour) for target, margin, colour in named]
     return with_legend(picture, rows)
 
 
@@ -327,6 +325,18 @@ def _paint(picture: Image.Image, colour: str, alpha: NDArray[np.floating[Any]]) 
 def _marked(name: str, found: Segmentation, colour: str) -> Row:
     labels = ", ".join(target.label for target in found.manifest.targets)
     return Row(name=name, label=labels, value=area_text(found), colour=colour)
+
+
+def _shared_out(
+    name: str, found: ZeroShot, maps: NDArray[np.float32], palette: Iterator[str]
+) -> list[Row]:
+    named = zip(found.manifest.targets, maps, palette, strict=False)
+    return [_one_target(name, target, margin, colour) for target, margin, colour in named]
+
+
+def _one_target(name: str, target: Target, margin: NDArray[np.float32], colour: str) -> Row:
+    share = _share_text(float((margin > 0).mean()))
+    return Row(name=name, label=target.label, value=share, colour=colour)
 
 
 def _told(name: str, told: Grading) -> Row:

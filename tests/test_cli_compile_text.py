@@ -55,6 +55,9 @@ def test_it_says_what_was_encoded_and_where_it_lies(compile_text, small, tmp_pat
     assert (document["name"], document["version"]) == ("again", "1.1.0")
     assert document["text"]["prompts"][1] == ["pale spots", "yellow spots"]
     assert document["similarity"]["per"] == "token"
+    told = CliRunner(env={"COLUMNS": "80"}).invoke(cli, ["info", "./again"]).stdout
+    assert "one of the targets" in told
+    assert "threshold" not in told, "the most probable target counts"
     manifest = json.loads((tmp_path / "My Words" / "retq.json").read_text())
     assert manifest["name"] == "my-words"
 
@@ -64,7 +67,7 @@ def test_it_says_what_was_encoded_and_where_it_lies(compile_text, small, tmp_pat
     [
         (["--prompt", "drusen"], 2, "1 target is named; probabilities are of one against the oth"),
         (["--prompt", "drusen", "--prompt", "drusen"], 2, "the prompt 'drusen' is given twice"),
-        (["--prompt", "drusen", "--prompt", " "], 2, "a prompt of '' is empty"),
+        (["--prompt", "drusen", "--prompt", " "], 2, "a prompt is empty; say what is looked for"),
         (["--target", "glaucom", "--prompt", "x"], 3, "there is no category 'glaucom' in "),
         (["--prompt", "a", "--prompt", "b", "--version", "1"], 2, "--version 1 is no version"),
         (["--prompt", "a", "--prompt", "b"], 3, "the vocabulary of flair's text encoder is not "),

@@ -195,6 +195,21 @@ def test_a_photograph_with_two_labels_is_named(clip: Clip, labels: LabelSet, tmp
     assert "the same image, several labels: dark0 = other" in told.lines
 
 
+def test_a_class_with_fewer_images_than_shots_is_named(
+    clip: Clip, labels: LabelSet, tmp_path: Path
+):
+    told, enough = Told(), min(labels.counts)
+    options = {"name": "q", "backbone": clip.lazy(), "progress": told}
+    adapt(clip.query, labels, tmp_path / "all", shots=enough, **options)
+    assert not [line for line in told.lines if "fewer" in line]
+    adapt(clip.query, labels, tmp_path / "short", shots=1000, **options)
+    (line,) = [line for line in told.lines if "fewer" in line]
+    assert line.startswith("fewer than 1000 images of a class, all of them taken: ")
+    assert all(
+        f"{name} {count}" in line for name, count in zip(CLASSES, labels.counts, strict=True)
+    )
+
+
 def test_labels_without_a_text_are_named(clip: Clip, labels: LabelSet, tmp_path: Path):
     renamed = tuple(replace(one, name=f"grade-{one.name}") for one in labels.targets[:2])
     strange = replace(labels, targets=(*renamed, labels.targets[2]))

@@ -9,6 +9,7 @@ from PIL import Image, ImageColor
 from support_core import manifest
 
 from retq_hub.heatmap import colour_bar
+from retq_hub.kinds import TEXT, Similarity
 from retq_hub.manifest import Head, Target
 from retq_hub.overlay import (
     PALETTE,
@@ -19,7 +20,7 @@ from retq_hub.overlay import (
     probability_map,
     targets,
 )
-from retq_hub.result import Segmentation
+from retq_hub.result import Segmentation, ZeroShot
 
 SIZE = (300, 200)
 GREY = Image.new("RGB", SIZE, (120, 120, 120))
@@ -226,3 +227,25 @@ def test_each_target_has_a_colour_of_its_own_and_a_row_in_the_legend():
 
 def test_targets_are_scaled_as_overlays_are():
     assert max(targets(GREY, seen(disc()), max_side_px=120).size) == 120
+
+
+def test_each_text_has_a_colour_of_its_own():
+    """All of them together are the whole photograph: one colour for all would show nothing."""
+    head = Head(
+        activation="softmax",
+        thresholds=(0.5, 0.5, 0.5),
+        threshold_choice="x",
+        background=False,
+        similarity=Similarity(scale=10, per="token"),
+    )
+    maps = np.concatenate([disc((0.2, 0.5)), disc((0.5, 0.5)), np.zeros((1, 20, 20), np.float32)])
+    made = manifest(targets=3, kind=TEXT, head=head)
+    words = ZeroShot(logits=maps, size=SIZE, manifest=made, scores=np.zeros(3, np.float32))
+    picture = np.asarray(overlay(GREY, {"words": words, "mine": seen(disc((0.8, 0.5)))}))
+    drawn, legend = picture[: SIZE[1]], picture[SIZE[1] :]
+    for number, x in ((0, 0.2), (1, 0.5), (3, 0.8)):
+        inked = (drawn == ImageColor.getrgb(PALETTE[number])).all(axis=2)
+        assert inked.sum() > 50
+        assert abs(inked.nonzero()[1].mean() / SIZE[0] - x) < 0.02
+    for colour in PALETTE[:4]:
+        assert (legend == ImageColor.getrgb(colour)).all(axis=2).any()

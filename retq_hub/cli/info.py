@@ -172,7 +172,7 @@ def _head_rows(manifest: QueryManifest, spec: "BackboneSpec | None") -> list[tup
         rows += [("answers", answer(head)), ("upsampling", upsampling(head))]
     else:
         rows.append(("upsampling", upsampling(head)))
-    if head.thresholds:
+    if head.thresholds and not manifest.is_kind(TEXT):
         rows.append(("threshold", ", ".join(f"{value:g}" for value in head.thresholds)))
     return [*rows, ("probabilities", meaning(head))]
 

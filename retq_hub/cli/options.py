@@ -216,7 +216,7 @@ def open_labels(
         scale = scale or ("multilabel" if len(column) > 1 else default_scale)
         if scale is None:
             raise UsageError(
-                f"what are the labels in {column[0]!r}?",
+                f"nothing says what the labels in {column[0]!r} are",
                 hint="--scale ordinal for grades, multiclass for classes, multilabel for a finding",
             )
         return sets.from_csv(labels, columns=column, split=part, scale=scale, name=labels.stem)

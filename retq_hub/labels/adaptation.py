@@ -99,6 +99,7 @@ def adapt(
     drawn = labels if shots is None else draw(labels, shots, seed=seed)
     classes = _classes(drawn, query.manifest)
     counts = torch.bincount(classes, minlength=len(query.manifest.targets)).tolist()
+    progress.note(_shortage(counts, query.manifest, shots))
     progress.note(_unevenness(counts, query.manifest, method))
     progress.note(_contradictions(drawn))
     space = _SharedSpace(backbone, scale=_similarity(query.manifest).scale)
@@ -188,6 +189,13 @@ def _classes(labels: LabelSet, manifest: QueryManifest) -> Tensor:
             hint="compile a text for each class, under the name that it has in the labels",
         )
     return torch.tensor([numbers[name] for name in shown])
+
+
+def _shortage(counts: Sequence[int], manifest: QueryManifest, shots: int | None) -> str:
+    """Say in a line which classes have fewer images than were to be drawn; else empty."""
+    pairs = zip(manifest.targets, counts, strict=True)
+    short = ", ".join(f"{one.name} {count}" for one, count in pairs if 0 < count < (shots or 0))
+    return f"fewer than {shots} images of a class, all of them taken: {short}" if short else ""
 
 
 def _unevenness(counts: Sequence[int], manifest: QueryManifest, method: str) -> str:

@@ -67,7 +67,7 @@ class Tokenizer:
         have = 514 + len(entries) if kind == "bpe" else len(entries)
         if have != size:
             raise BadInputError(
-                f"{path} makes {have} tokens, {spec.title} has {size}",
+                f"{path} makes {have} tokens, the text encoder ({spec.title}) has {size}",
                 hint="it is another model's vocabulary",
             )
         self.digest = json_digest({"kind": kind, "lowercase": lowercase, "entries": entries})

@@ -134,7 +134,8 @@ def checked(wordings: Sequence[Wording]) -> tuple[Wording, ...]:
 
 def _check(prompt: str, label: str) -> None:
     if not prompt:
-        raise UsageError(f"a prompt of {label!r} is empty", hint="say what it is")
+        of = f" of {label!r}" if label else ""
+        raise UsageError(f"a prompt{of} is empty", hint="say what is looked for")
     if _CONTROL.search(prompt + label):
         raise UsageError(f"{label!r}: {prompt!r} has control characters", hint="leave them out")
 
