@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from retq_hub import metadata
 from retq_hub.handwriting import Handwriting, sealed, section
 from retq_hub.headline import GRADED
-from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, Graded
-from retq_hub.manifest import Concept, Licence, Measured, QueryManifest
+from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, TEXT, Graded
+from retq_hub.manifest import Concept, Licence, Measured, QueryManifest, Trial
 from retq_hub.markdown import doi_link, inline, link, table
 from retq_hub.notation import answer, looks, meaning, pooled, upsampling, width, written
 from retq_hub.picture import PICTURE, Picture
@@ -99,6 +99,10 @@ def _caption(manifest: QueryManifest, picture: Picture) -> str:
         return _told(manifest, picture.target, picture.probability, example=picture.example)
     if picture.area is None:
         return "The picture was given by the query's makers."
+    if manifest.is_kind(TEXT):
+        return "Each place in the colour of the text that is nearest." + (
+            f" {_CREDIT}" if picture.example else ""
+        )
     share = f"{picture.area:.2%}".replace("%", " %") if picture.area >= 0.0001 else "under 0.01 %"
     if not picture.example:
         return f"The query marks {share if picture.area else 'nothing'} of this photograph."
@@ -295,18 +299,29 @@ def _search(manifest: QueryManifest) -> list[str]:
     trials = manifest.training.trials or ()
     if len(trials) < 2:
         return []
-    rows = []
-    for one in trials:
-        led = "bilinear"
-        if one.guided:
-            led = f"guided, {one.guided.radius_px} px, {one.guided.epsilon:g}"
-        rows.append((inline(one.basis), str(one.floats), f"{one.l2:g}", led, f"{one.measure:.4f}"))
+    maps = not manifest.is_kind(CLASSIFICATION)
+    rows = [
+        (
+            inline(one.basis),
+            str(one.floats),
+            f"{one.l2:g}",
+            *((_led(one),) if maps else ()),
+            f"{one.measure:.4f}",
+        )
+        for one in trials
+    ]
     measure = metadata.LABELS.get(manifest.training.measure or "", "measure")
-    header = ("basis", "floats", "L2", "upsampling", f"held-out {measure}")
+    upsampling = ("upsampling",) if maps else ()
+    header = ("basis", "floats", "L2", *upsampling, f"held-out {measure}")
     return [
         "## What was tried\n\nCross-validation over the training images; no test image had a part "
         f"in it.\n\n{table(header, rows, right=1)}"
     ]
+
+
+def _led(trial: Trial) -> str:
+    led = trial.guided
+    return f"guided, {led.radius_px} px, {led.epsilon:g}" if led else "bilinear"
 
 
 def _licence(manifest: QueryManifest, backbone: BackboneSpec) -> str:

@@ -7,7 +7,7 @@ from retq_hub.errors import UsageError
 
 __all__ = ["FLAIR_C", "L2_PATH", "LabelRecipe", "check_recipe"]
 
-L2_PATH = (1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+L2_PATH = (1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Weights of the classifier's L2 term that cross-validation chooses from."""
 
 FLAIR_C = 0.316
