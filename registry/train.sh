@@ -20,19 +20,22 @@ idrid=(--dataset idrid --data "$data/IDRiD")
 hvdropdb=(--dataset hvdropdb --data "$data/HVDROPDB-RIDGE")
 fine=(--basis 3x3:3,5,7+2x2:3,7+1x1:7 --l2 1e-3 --positive-weight 3 --pixels --sharpen)
 
-make_query() { # NAME VERSION SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
-    local name=$1 version=$2 summary=$3 place="$out/queries/$1/$2" options=()
-    shift 3
+make() { # COMMAND NAME VERSION SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
+    local command=$1 name=$2 version=$3 summary=$4 place="$out/queries/$2/$3" options=()
+    shift 4
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
     [ ${#only[@]} -eq 0 ] || [[ " ${only[*]} " = *" $name "* ]] || return 0
     if [ -e "$place" ]; then echo "$place is there already"; return 0; fi
-    retq train "$@" --name "$name" --version "$version" --summary "$summary" \
+    retq "$command" "$@" --name "$name" --version "$version" --summary "$summary" \
         --author "The retq-hub authors" "${options[@]}" -o "$work/$name"
     retq evaluate "$work/$name" "$@" --split test --record
     mkdir -p "$place"
     cp "$work/$name"/{retq.json,query.safetensors,golden.safetensors,README.md,overlay.jpg} "$place"
 }
+
+make_query() { make train "$@"; }
+make_grades() { make train-labels "$@"; }
 
 make_query idrid-disc 1.1.0 "Optic disc in colour fundus photographs of adults, one backbone pass." \
     --max-layers 1 --pixels --sharpen -- "${idrid[@]}" --target disc
@@ -54,19 +57,6 @@ make_query idrid-ex 1.0.0 "Hard exudates in colour fundus photographs of adults,
     "${fine[@]}" -- "${idrid[@]}" --target ex
 make_query idrid-se 1.0.0 "Soft exudates in colour fundus photographs of adults, tiles and context." \
     "${fine[@]}" -- "${idrid[@]}" --target se
-make_grades() { # NAME VERSION SUMMARY TRAINING-OPTIONS... -- DATA-OPTIONS...
-    local name=$1 version=$2 summary=$3 place="$out/queries/$1/$2" options=()
-    shift 3
-    while [ "$1" != -- ]; do options+=("$1"); shift; done
-    shift
-    [ ${#only[@]} -eq 0 ] || [[ " ${only[*]} " = *" $name "* ]] || return 0
-    if [ -e "$place" ]; then echo "$place is there already"; return 0; fi
-    retq train-labels "$@" --name "$name" --version "$version" --summary "$summary" \
-        --author "The retq-hub authors" "${options[@]}" -o "$work/$name"
-    retq evaluate "$work/$name" "$@" --split test --record
-    mkdir -p "$place"
-    find "$work/$name" -maxdepth 1 -type f -exec cp {} "$place" \;
-}
 
 grading=(--dataset idrid-grading --data "$data/IDRiD_grading")
 make_grades idrid-dr-grade 1.0.0 "Grades of diabetic retinopathy, 0 to 4, in colour fundus photographs of adults; tokens weighted by the query for lesions." \
