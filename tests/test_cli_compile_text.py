@@ -57,6 +57,7 @@ def test_it_says_what_was_encoded_and_where_it_lies(compile_text, small, tmp_pat
     assert document["similarity"]["per"] == "token"
     told = CliRunner(env={"COLUMNS": "80"}).invoke(cli, ["info", "./again"]).stdout
     assert "one of the targets" in told
+    assert "drusen: pale spots; yellow spots" in told
     assert "threshold" not in told, "the most probable target counts"
     manifest = json.loads((tmp_path / "My Words" / "retq.json").read_text())
     assert manifest["name"] == "my-words"

@@ -141,6 +141,7 @@ def _rows(manifest: QueryManifest) -> list[tuple[str, str]]:
         ("summary", manifest.summary),
         ("backbone", f"{manifest.backbone.id}, weights {manifest.backbone.weights_digest[:12]}"),
         *_head_rows(manifest, spec),
+        *_text_rows(manifest),
         *((one.how, f"{one.name} {one.version}") for one in manifest.derived or ()),
         *(
             ("trained on", f"{one.title}, {one.split}, {one.n_images} images")
@@ -155,6 +156,16 @@ def _rows(manifest: QueryManifest) -> list[tuple[str, str]]:
         ("digest", manifest.digest),
         ("note", NOT_A_DEVICE),
     ]
+
+
+def _text_rows(manifest: QueryManifest) -> list[tuple[str, str]]:
+    """Give what was asked of the text encoder; nothing where no text made the vectors."""
+    text = manifest.text
+    if text is None:
+        return []
+    pairs = zip(manifest.targets, text.prompts, strict=False)
+    asked = [f"{target.name}: {'; '.join(prompts)}" for target, prompts in pairs]
+    return [("text encoder", text.encoder), *(("prompts", line) for line in asked)]
 
 
 def _head_rows(manifest: QueryManifest, spec: "BackboneSpec | None") -> list[tuple[str, str]]:
