@@ -13,7 +13,7 @@ from retq_hub.manifest import Interval, QueryManifest, to_json
 from retq_hub.metrics import ImageMetrics
 from retq_hub.pixels import Pooled
 
-__all__ = ["Evaluation", "Example"]
+__all__ = ["Evaluation", "Example", "rounded"]
 
 _DECIMALS = 6
 """Finer than any comparison, coarser than what libraries' versions change."""
@@ -99,8 +99,8 @@ class Evaluation:
                 {"id": one.id, "group": one.group, "n_positive": one.n_positive, **_defined(one)}
                 for one in self.images
             ],
-            "pooled": _rounded(to_json(self.pooled)),
-            "lesions": {"rates": list(RATES), **_rounded(to_json(self.lesions))},
+            "pooled": rounded(to_json(self.pooled)),
+            "lesions": {"rates": list(RATES), **rounded(to_json(self.lesions))},
             "examples": {one.kind: one.metrics.id for one in self.examples},
         }
         if self.groups:
@@ -114,9 +114,10 @@ def _defined(one: ImageMetrics) -> dict[str, float]:
     return {name: value for name, value in one.values.items() if value == value}
 
 
-def _rounded(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def rounded(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Round all numbers of a JSON value to six decimals."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return round(value, _DECIMALS) if isinstance(value, float) else value

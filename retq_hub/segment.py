@@ -7,9 +7,10 @@ second run goes by.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
@@ -21,21 +22,24 @@ from retq_hub.storage import write_text
 from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
 from retq_hub.volumes import opening
 
-__all__ = ["Job", "Options", "Outcome", "find_images", "outside", "segment"]
+__all__ = ["Job", "Options", "Outcome", "check_owners", "find_images", "outside", "segment"]
+
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a run did.
+class Outcome(Generic[R]):
+    """What a run over images or volumes did.
 
     Attributes:
         rows: The whole summary, of earlier runs too.
-        done: Images segmented now.
-        skipped: Images that were done before.
-        failed: The reason for each image that could not be used.
+        done: So many were segmented now.
+        skipped: So many were done before.
+        failed: The reason for each that could not be used.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[R, ...]
     done: int
     skipped: int
     failed: dict[str, ImageError]
@@ -119,7 +123,7 @@ def segment(
     *,
     options: Options | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> Outcome[Row]:
     """Segment and grade images into a folder; those that lie in it are results, and left out.
 
     Args:
@@ -139,7 +143,8 @@ def segment(
     journal = output / "summary.jsonl"
     rows = read_journal(journal)
     jobs = outside(jobs, output)
-    _check_owners(jobs, rows, output)
+    owners = {stem: row.image for row in rows.values() for stem in row.stems}
+    check_owners(jobs, lambda job: owners.get(job.stem), output)
     todo = [
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)
     ]
@@ -164,11 +169,19 @@ def segment(
     )
 
 
-def _check_owners(jobs: Sequence[Job], rows: Mapping[Key, Row], output: Path) -> None:
-    """Refuse to write over the masks of another image."""
-    owners = {stem: row.image for row in rows.values() for stem in row.stems}
+def check_owners(jobs: Iterable[Job], owner_of: Callable[[Job], str | None], output: Path) -> None:
+    """Refuse to write over the results of another image or volume.
+
+    Args:
+        jobs: What is to be segmented.
+        owner_of: Gives what the results were made of that a job would write over, if there are any.
+        output: The folder of the results.
+
+    Raises:
+        UsageError: It was something else.
+    """
     for job in jobs:
-        owner = owners.get(job.stem, str(job.image))
+        owner = owner_of(job) or str(job.image)
         if Path(owner).resolve() != job.image.resolve():
             raise UsageError(
                 f"{output} has results of another {job.stem}: {owner}, not {job.image}",

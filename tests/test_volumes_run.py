@@ -14,8 +14,9 @@ from tiny import Tiny
 from retq_hub.cli.app import cli
 from retq_hub.errors import UsageError
 from retq_hub.pipeline import Pipeline
-from retq_hub.segment import Options, find_images
-from retq_hub.volumes.run import VolumeOutcome, divide, segment_volumes
+from retq_hub.segment import Options, Outcome, find_images
+from retq_hub.volumes.run import divide, segment_volumes
+from retq_hub.volumes.table import VolumeRow
 
 
 @pytest.fixture
@@ -38,7 +39,9 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def run(pipeline: Pipeline, data: Path, out: Path, options: Options | None = None) -> VolumeOutcome:
+def run(
+    pipeline: Pipeline, data: Path, out: Path, options: Options | None = None
+) -> Outcome[VolumeRow]:
     _, volumes = divide(find_images([str(data)]), out)
     return segment_volumes(pipeline, volumes, out, options=options or Options(overlays=False))
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from retq_hub.assessment.gradation import Figure
+from retq_hub.figures import rounded
 from retq_hub.manifest import QueryManifest, to_json
 from retq_hub.result import Classification, ZeroShot
 
 __all__ = ["Assessment", "Bin", "ClassFigures", "GradedGroup", "GradedImage", "Other", "Typical"]
-
-_DECIMALS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +171,10 @@ class Assessment:
             "n_alike": self.n_alike,
             "contradictions": to_json(self.contradictions),
             "figures": to_json(self.figures),
-            "classes": _rounded(to_json(self.classes)),
-            "calibration_error": round(self.calibration_error, _DECIMALS),
-            "reliability": _rounded(to_json(self.reliability)),
-            "images": _rounded(to_json(self.images)),
+            "classes": rounded(to_json(self.classes)),
+            "calibration_error": rounded(self.calibration_error),
+            "reliability": rounded(to_json(self.reliability)),
+            "images": rounded(to_json(self.images)),
             "examples": {one.kind: one.graded.id for one in self.typical},
         }
         if self.confusion is not None:
@@ -185,11 +184,3 @@ class Assessment:
         if self.against:
             document["against"] = to_json(self.against)
         return document
-
-
-def _rounded(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return round(value, _DECIMALS) if isinstance(value, float) else value

@@ -13,7 +13,7 @@ from retq_hub.errors import UsageError
 if TYPE_CHECKING:
     from retq_hub.pipeline import Pipeline
     from retq_hub.segment import Outcome
-    from retq_hub.summary import Line
+    from retq_hub.summary import Line, Row
 
 __all__ = ["HEADINGS", "WRAPPED", "cells", "segment_command"]
 
@@ -93,7 +93,7 @@ def segment_command(
         raise SystemExit(1 if used else list(failed.values())[-1].exit_code)
 
 
-def _print_images(done: "Outcome", output: Path) -> None:
+def _print_images(done: "Outcome[Row]", output: Path) -> None:
     """Print what was found in images, the first lines of it."""
     from retq_hub.summary import told
 

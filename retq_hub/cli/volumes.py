@@ -9,7 +9,7 @@ import click
 from retq_hub.cli.console import print_table
 
 if TYPE_CHECKING:
-    from retq_hub.volumes.run import VolumeOutcome
+    from retq_hub.segment import Outcome
     from retq_hub.volumes.table import VolumeRow
 
 __all__ = ["print_volumes", "volume_document"]
@@ -17,7 +17,7 @@ __all__ = ["print_volumes", "volume_document"]
 _SHOWN = 20
 
 
-def print_volumes(done: "VolumeOutcome", output: Path) -> None:
+def print_volumes(done: "Outcome[VolumeRow]", output: Path) -> None:
     """Print a row for each volume and target, the first ones, and where the rest is."""
     rows = done.rows[:_SHOWN]
     known = any(row.volume_mm3 is not None for row in rows)
@@ -33,7 +33,7 @@ def print_volumes(done: "VolumeOutcome", output: Path) -> None:
     )
 
 
-def volume_document(done: "VolumeOutcome") -> dict[str, Any]:
+def volume_document(done: "Outcome[VolumeRow]") -> dict[str, Any]:
     """Give what machines read of it."""
     return {
         "done": done.done,

@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub.errors import ImageError, UsageError, storage_errors
+from retq_hub.errors import ImageError, storage_errors
 from retq_hub.kinds import CLASSIFICATION
 from retq_hub.manifest import QueryManifest
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
-from retq_hub.segment import Job, Options, outside
+from retq_hub.segment import Job, Options, Outcome, check_owners, outside
 from retq_hub.storage import whole_file, write_text
 from retq_hub.summary import as_csv, as_lines, read_lines
 from retq_hub.volumes.montage import Montage
@@ -34,24 +34,7 @@ from retq_hub.volumes.table import (
 from retq_hub.volumes.tally import Maps, Tally
 from retq_hub.volumes.volume import Volume
 
-__all__ = ["VolumeOutcome", "divide", "segment_volumes"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VolumeOutcome:
-    """What a run did.
-
-    Attributes:
-        rows: The whole summary, of earlier runs too.
-        done: Volumes segmented now.
-        skipped: Volumes that were done before.
-        failed: The reason for each volume that could not be used.
-    """
-
-    rows: tuple[VolumeRow, ...]
-    done: int
-    skipped: int
-    failed: dict[str, ImageError]
+__all__ = ["divide", "segment_volumes"]
 
 
 def divide(jobs: Sequence[Job], output: Path) -> tuple[list[Job], list[Job]]:
@@ -67,9 +50,12 @@ def divide(jobs: Sequence[Job], output: Path) -> tuple[list[Job], list[Job]]:
     Raises:
         UsageError: All of them lie in the output folder.
     """
-    found = outside(jobs, output)
-    volumes = [job for job in found if job.image.is_dir() or is_volume(job.image)]
-    return [job for job in found if job not in volumes], volumes
+    images: list[Job] = []
+    volumes: list[Job] = []
+    for job in outside(jobs, output):
+        scan = job.image.is_dir() or is_volume(job.image)
+        (volumes if scan else images).append(job)
+    return images, volumes
 
 
 def segment_volumes(
@@ -79,7 +65,7 @@ def segment_volumes(
     *,
     options: Options | None = None,
     progress: Progress | None = None,
-) -> VolumeOutcome:
+) -> Outcome[VolumeRow]:
     """Segment volumes into a folder.
 
     Args:
@@ -98,7 +84,8 @@ def segment_volumes(
     options, progress = options or Options(), progress or Silent()
     journal = output / "volumes.jsonl"
     rows = {key_of(row): row for row in read_lines(journal, VolumeRow)}
-    _check_owners(jobs, rows, output)
+    owners = {row.table: row.volume for row in rows.values()}
+    check_owners(jobs, lambda job: owners.get(_table(job)), output)
     todo = [
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)
     ]
@@ -120,24 +107,12 @@ def segment_volumes(
     if rows:
         write_text(journal, as_lines(rows.values()))
         write_text(output / "volumes.csv", as_csv(rows.values(), VolumeRow))
-    return VolumeOutcome(
+    return Outcome(
         rows=tuple(rows.values()),
         done=len(todo) - len(failed),
         skipped=len(jobs) - len(todo),
         failed=failed,
     )
-
-
-def _check_owners(jobs: Sequence[Job], rows: Mapping[VolumeKey, VolumeRow], output: Path) -> None:
-    """Refuse to write over the masks of another volume."""
-    owners = {row.table: row.volume for row in rows.values()}
-    for job in jobs:
-        owner = owners.get(_table(job), str(job.image))
-        if Path(owner).resolve() != job.image.resolve():
-            raise UsageError(
-                f"{output} has results of another {job.stem}: {owner}, not {job.image}",
-                hint="name another output folder",
-            )
 
 
 def _one(
