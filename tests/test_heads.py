@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retq_hub.grids import upsample
-from retq_hub.guided import sharpen
+from retq_hub.guided import Lead
 from retq_hub.heads import calibrate, margins, pixel_logits, probabilities
 from retq_hub.manifest import Calibration, Guided, Head
 
@@ -56,8 +56,8 @@ def test_a_guided_head_asks_for_the_image_at_the_size_at_which_it_works():
     led = head(guided=Guided(size_px=24, radius_px=2, epsilon=1e-3))
     found = pixel_logits(led, grid(), 50, 40, guide)
     assert asked == [24]
-    sharp = sharpen(grid(), picture(24, 24), radius_px=2, epsilon=1e-3)
-    assert torch.equal(found, upsample(sharp, 40, 50))
+    sharp = Lead(picture(24, 24).numpy(), radius_px=2, epsilon=1e-3)(grid().numpy())
+    assert torch.equal(found, upsample(torch.from_numpy(sharp), 40, 50))
 
 
 def test_a_line_scales_and_shifts_each_target():
