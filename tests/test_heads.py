@@ -8,7 +8,7 @@ from torch import Tensor
 
 from retq_hub.grids import upsample
 from retq_hub.guided import Lead
-from retq_hub.heads import calibrate, margins, pixel_logits, probabilities
+from retq_hub.heads import calibrate, cuts, margins, pixel_logits, probabilities
 from retq_hub.manifest import Calibration, Guided, Head
 
 LINES = Calibration(
@@ -140,3 +140,17 @@ def test_thresholds_near_the_ends_mark_nearly_all_or_nothing():
     assert (margins(head("sigmoid", 1e-6), logits) > 0).all()
     assert not (margins(head("sigmoid", 1 - 1e-6), logits) > 0).any()
     assert replace(head(), thresholds=(0.5,)).thresholds == (0.5,)
+
+
+@pytest.mark.parametrize("calibration", [None, LINES, KNOTS])
+def test_a_cut_is_the_last_logit_that_is_not_marked(calibration: Calibration | None):
+    one = head("sigmoid", 0.3, 0.8, calibration=calibration)
+    found = torch.tensor(cuts(one))
+    for logits, marked in ((found, False), (torch.nextafter(found, torch.tensor(9e9)), True)):
+        maps = logits[:, None, None]
+        values = maps if calibration is None else calibrate(calibration, maps)
+        assert ((margins(one, values) > 0) == marked).all()
+
+
+def test_targets_that_exclude_each_other_have_no_cuts():
+    assert cuts(head("softmax")) is None
