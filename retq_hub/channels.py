@@ -60,4 +60,6 @@ def pixel_channels(image: "Image.Image") -> "NDArray[np.float32]":
 def _halved(values: "NDArray[np.floating[Any]]") -> "NDArray[np.floating[Any]]":
     """Average over 2 x 2 pixels, added up row by row."""
     upper, lower = values[0::2], values[1::2]
-    return (upper[:, 0::2] + upper[:, 1::2] + lower[:, 0::2] + lower[:, 1::2]) / 4
+    mean: NDArray[np.floating[Any]]
+    mean = (upper[:, 0::2] + upper[:, 1::2] + lower[:, 0::2] + lower[:, 1::2]) / 4
+    return mean
