@@ -6,14 +6,13 @@ beyond those in the legend.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image
 
+from retq_hub import contour
 from retq_hub.errors import UsageError
 from retq_hub.grading import Grading, grading, probability_text
 from retq_hub.grids import upsample
@@ -43,7 +42,6 @@ Source: Okabe and Ito, Color Universal Design, 2008; white in the place of black
 """
 
 _TINT = 0.16
-_CASING = "#101418"
 
 
 def marks(
@@ -88,7 +86,7 @@ def outlined(
     """
     picture = photograph(image, max_side_px)
     whole = upsample(torch.from_numpy(margin), picture.height, picture.width).numpy()
-    _draw_margin(picture, whole, colour, tint=_TINT)
+    contour.draw(picture, whole, colour, tint=_TINT)
     return picture
 
 
@@ -127,7 +125,7 @@ def overlay(
         if told is not None:
             rows.append(_told(name, told))
     for margin, row in sorted(drawn, key=lambda one: -(one[0] > 0).mean()):
-        _draw_margin(picture, margin, str(row.colour), tint=_TINT)
+        contour.draw(picture, margin, str(row.colour), tint=_TINT)
     return with_legend(picture, rows)
 
 
@@ -153,7 +151,7 @@ def targets(
     maps = segmentation.margin_at(*picture.size)
     coloured = list(zip(maps, cycle(colours), strict=False))
     for margin, colour in sorted(coloured, key=lambda one: -(one[0] > 0).mean()):
-        _draw_margin(picture, margin, colour, tint=_TINT)
+        contour.draw(picture, margin, colour, tint=_TINT)
     if len(maps) == 1:
         return picture
     named = zip(segmentation.manifest.targets, maps, cycle(colours), strict=False)
@@ -278,48 +276,12 @@ def _draw_mask(
     picture: Image.Image, segmentation: Segmentation, colour: str, *, tint: float
 ) -> None:
     """Draw one query's mask."""
-    _draw_margin(picture, _margin(segmentation, *picture.size), colour, tint=tint)
-
-
-def _draw_margin(
-    picture: Image.Image, margin: NDArray[np.float32], colour: str, *, tint: float
-) -> None:
-    """Draw where a margin is positive: the line is centred on the edge, in a thin dark casing."""
-    line_px = max(1.6, max(picture.size) / 300)
-    casing_px = line_px * 1.6
-    near = _dilated(margin > 0, radius=round(casing_px / 2 + 1))
-    if not near.any():
-        return
-    distance = _distance(margin)
-    inside = np.clip(distance + 0.5, 0, 1) * near
-    _paint(picture, colour, inside * tint)
-    for ink, width, strength in ((_CASING, casing_px, 0.5), (colour, line_px, 1.0)):
-        _paint(picture, ink, np.clip((width + 1) / 2 - np.abs(distance), 0, 1) * near * strength)
+    contour.draw(picture, _margin(segmentation, *picture.size), colour, tint=tint)
 
 
 def _margin(segmentation: Segmentation, width: int, height: int) -> NDArray[np.float32]:
     """(H, W) logit above the threshold, of the target most above its own: positive is marked."""
     return np.asarray(segmentation.margin_at(width, height).max(axis=0))
-
-
-def _distance(margin: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W) pixels from the contour, to first order: the margin by its slope; inside positive."""
-    padded = np.pad(margin, 1, mode="edge")
-    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
-    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
-    return np.asarray(margin / np.maximum(np.hypot(across, down), 1e-6))
-
-
-def _dilated(mask: NDArray[np.bool_], *, radius: int) -> NDArray[np.bool_]:
-    """(H, W) where a marked pixel is within a square; keeps the first order near the mask."""
-    padded = np.pad(mask, radius)
-    rows = sliding_window_view(padded, 2 * radius + 1, axis=0).any(axis=-1)
-    return np.asarray(sliding_window_view(rows, 2 * radius + 1, axis=1).any(axis=-1))
-
-
-def _paint(picture: Image.Image, colour: str, alpha: NDArray[np.floating[Any]]) -> None:
-    layer = Image.fromarray((alpha * 255).round().astype(np.uint8))
-    picture.paste(ImageColor.getrgb(colour), (0, 0, *picture.size), layer)
 
 
 def _marked(name: str, found: Segmentation, colour: str) -> Row:
