@@ -5,7 +5,7 @@ gave the task keeps what comes back.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
@@ -22,6 +22,7 @@ from retq_hub.errors import ImageError
 from retq_hub.images import decode_bytes
 from retq_hub.outputs import Job, Options, Origin, write
 from retq_hub.pipeline import Pipeline
+from retq_hub.pools.threads import Crew, Stages, flow
 from retq_hub.preparation import Prepared
 from retq_hub.result import Result, Segmentation
 from retq_hub.summary import Row
@@ -162,37 +163,44 @@ class Work(Generic[K]):
         pipeline: The queries.
         keep: Makes of a result what is kept.
         draws: Whether that needs the photograph.
+        crew: Threads that read and keep beside the one that applies.
     """
 
     pipeline: Pipeline
     keep: Keep[K]
     draws: bool
+    crew: Crew = Crew(preparing=1, finishing=1)
 
     def __call__(self) -> Callable[[Sequence[Item]], list[K | Failure]]:
         """Give what works on some images at a time."""
-        return self._some
+        return lambda items: list(self.each(items))
 
-    def _some(self, items: Sequence[Item]) -> list[K | Failure]:
-        read = [self._read(item) for item in items]
-        good = [one for one in read if isinstance(one, Reading)]
-        results = iter(self.pipeline.apply([one.prepared for one in good]))
-        return [
-            one if isinstance(one, Failure) else self.keep(one, next(results)) for one in read
-        ]
+    def each(self, items: Iterable[Item]) -> Iterator[K | Failure]:
+        """Work on one image after the other, while the next ones are read."""
+        stages = Stages(prepare=self._read, apply=self._applied, finish=self._kept)
+        for one in flow(items, stages, crew=self.crew, kept=ImageError):
+            if one.error is not None:
+                yield Failure(item=one.item, error=one.error)
+            else:
+                assert one.result is not None, "what has no error has a result"
+                yield one.result
 
-    def _read(self, item: Item) -> Reading | Failure:
-        try:
-            content = objects.read(item.entry.location)
-            image = decode_bytes(content, item.entry.given)
-            prepared = self.pipeline.prepare(image)
-        except ImageError as error:
-            return Failure(item=item, error=error)
+    def _read(self, item: Item) -> Reading:
+        content = objects.read(item.entry.location)
+        image = decode_bytes(content, item.entry.given)
         return Reading(
             item=item,
             image=image if self.draws else None,
             origin=Origin.of(self.pipeline.backbone, bytes_digest(content)),
-            prepared=prepared,
+            prepared=self.pipeline.prepare(image),
         )
+
+    def _applied(self, read: Sequence[Reading]) -> list[tuple[Reading, Result]]:
+        results = self.pipeline.apply([one.prepared for one in read])
+        return list(zip(read, results, strict=True))
+
+    def _kept(self, _: Item, applied: tuple[Reading, Result]) -> K:
+        return self.keep(*applied)
 
 
 def split(items: Sequence[Item]) -> list[Sequence[Item]]:
