@@ -5,8 +5,9 @@ that they have in common.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from PIL import Image
@@ -134,6 +135,17 @@ class Pipeline:
             allow_mismatch=self._allow_mismatch,
             embed=self.embed,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is put together of; see `retq_hub.backbone.Backbone`."""
+        again = partial(
+            Pipeline,
+            backbone=self.backbone,
+            queries=self.queries,
+            allow_mismatch=self._allow_mismatch,
+            embed=self.embed,
+        )
+        return again, ()
 
     @overload
     def __call__(self, images: list[ImageLike] | tuple[ImageLike, ...]) -> list[Result]: ...

@@ -84,7 +84,9 @@ class Ledger:
         there = read_ledger(folder)
         if there is None:
             return
-        other = [word for name, word in _NAMES.items() if getattr(there, name) != getattr(self, name)]
+        other = [
+            word for name, word in _NAMES.items() if getattr(there, name) != getattr(self, name)
+        ]
         if other:
             raise UsageError(
                 f"{folder} has results of another run, with other {' and '.join(other)}: "

@@ -7,7 +7,6 @@ where its library looks for them, never from a URL.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import glob
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -107,7 +106,9 @@ def find(pattern: str) -> list[str]:
         UsageError: They lie where nothing here can read.
     """
     if not is_url(pattern):
-        return sorted(one for one in glob(pattern, recursive=True) if Path(one).is_file())
+        root = Path(Path(pattern).anchor)
+        inside = root.glob(str(Path(pattern).relative_to(root)))
+        return sorted(str(one) for one in inside if one.is_file())
     system, path = _system(pattern)
     with _reading(pattern):
         found = system.glob(path, detail=True)
@@ -115,7 +116,10 @@ def find(pattern: str) -> list[str]:
 
 
 def _below(
-    system: Any, path: str, location: str, suffixes: tuple[str, ...]  # noqa: ANN401
+    system: Any,  # noqa: ANN401 - fsspec is not typed
+    path: str,
+    location: str,
+    suffixes: tuple[str, ...],
 ) -> Iterator[str]:
     with _reading(location):
         inside = sorted(system.ls(path, detail=True), key=lambda one: str(one["name"]))
@@ -145,7 +149,9 @@ def _system(location: str) -> tuple[Any, str]:
     try:
         system, path = url_to_fs(location, use_listings_cache=False)
     except (ImportError, ValueError) as error:
-        raise UsageError(f"{location} cannot be read here: {error}", hint="see archives.md") from error
+        raise UsageError(
+            f"{location} cannot be read here: {error}", hint="install what reads such URLs"
+        ) from error
     return system, str(path)
 
 

@@ -5,8 +5,9 @@ the mask as runs, and the columns of the list that the image stood in. Embedding
 their own, of the same names, one row an image.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Parts:
     def _rows(self, found: Sequence[Found]) -> Any:  # noqa: ANN401
         pa = self._arrow
         rows = [
-            {name: getattr(row, name) for name in _row_types()} | {RUNS: runs} | dict(one.item.entry.carried)
+            {**_members(row), RUNS: runs, **dict(one.item.entry.carried)}
             for one in found
             for row, runs in zip(one.rows, one.runs, strict=True)
         ]
@@ -171,6 +172,11 @@ def _files(folder: Path, kind: str) -> list[Path]:
     return sorted((folder / kind).glob("part-*.parquet"))
 
 
+def _members(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _row_types()}
+
+
+@cache
 def _row_types() -> dict[str, str]:
     """Give pyarrow's names of the types of a row's members that are no files."""
     names = {"str": "string", "int": "int64", "float": "float64", "bool": "bool_"}

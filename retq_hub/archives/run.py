@@ -6,7 +6,7 @@ worker's end can lose or double a result. Images that cannot be used are listed 
 
 import csv
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -137,7 +137,7 @@ class _Listing(Generic[K]):
     """Goes through an archive, leaving out what is done and what was there before."""
 
     def __init__(self, form: Form[K], sources: Sources) -> None:
-        self._form = form
+        self._form: Form[K] = form
         self._sources = sources
         self.n_skipped = 0
         self.n_repeated = 0
@@ -206,7 +206,7 @@ def _answers(
             yield answer.item.number, answer
 
 
-def _given_up(lost: Lost[Sequence[Item]]) -> list[Failure]:
+def _given_up(lost: Lost[tuple[Item, ...]]) -> list[Failure]:
     return [
         Failure(item=item, error=ImageError(f"{item.entry.given} was given up: {lost.reason}"))
         for item in lost.task

@@ -145,9 +145,7 @@ def _listed(line: dict[str, Any], where: str) -> Entry:
     given = str(line.pop(_IMAGE) or "")
     name = given.rpartition("/")[2] if objects.is_url(given) or Path(given).is_absolute() else given
     full = given if objects.is_url(given) else _joined(where, given)
-    return Entry(
-        location=objects.located(full), given=full, name=name, carried=tuple(line.items())
-    )
+    return Entry(location=objects.located(full), given=full, name=name, carried=tuple(line.items()))
 
 
 def _joined(where: str, path: str) -> str:

@@ -107,6 +107,8 @@ class Filed:
 K = TypeVar("K", Found, Filed)
 """What is kept of an image."""
 
+_CREW = Crew(preparing=1, finishing=1)
+
 Keep: TypeAlias = Callable[[Reading, Result], K]
 
 
@@ -169,9 +171,9 @@ class Work(Generic[K]):
     pipeline: Pipeline
     keep: Keep[K]
     draws: bool
-    crew: Crew = Crew(preparing=1, finishing=1)
+    crew: Crew = _CREW
 
-    def __call__(self) -> Callable[[Sequence[Item]], list[K | Failure]]:
+    def __call__(self) -> Callable[[tuple[Item, ...]], list[K | Failure]]:
         """Give what works on some images at a time."""
         return lambda items: list(self.each(items))
 
@@ -203,9 +205,9 @@ class Work(Generic[K]):
         return self.keep(*applied)
 
 
-def split(items: Sequence[Item]) -> list[Sequence[Item]]:
+def split(items: tuple[Item, ...]) -> list[tuple[Item, ...]]:
     """Divide a task into tasks of one image each."""
-    return [[item] for item in items]
+    return [(item,) for item in items]
 
 
 def _written(

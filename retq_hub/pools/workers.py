@@ -71,7 +71,8 @@ def outcomes(
         UsageError: The cluster has no room for a worker, or other code than ours.
     """
     with connected(cluster) as (ray, n_workers):
-        crew = _Crew(ray, ray.put((__version__, recipe)), cluster, split or (lambda task: [task]))
+        sent = ray.put((__version__, recipe))
+        crew: _Crew[T, R] = _Crew(ray, sent, cluster, split or (lambda task: [task]))
         yield from crew.run(iter(tasks), n_workers)
 
 
@@ -124,7 +125,11 @@ class _Crew(Generic[T, R]):
     """
 
     def __init__(
-        self, ray: Any, sent: Any, cluster: Cluster, split: Callable[[T], Sequence[T]]  # noqa: ANN401
+        self,
+        ray: Any,  # noqa: ANN401 - ray is an extra
+        sent: Any,  # noqa: ANN401
+        cluster: Cluster,
+        split: Callable[[T], Sequence[T]],
     ) -> None:
         self._ray = ray
         self._sent = sent
