@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from retq_hub.runs import from_toggles
 
-__all__ = ["Samples", "above", "samples"]
+__all__ = ["Samples", "above", "bilinear", "samples"]
 
 
 class Samples(NamedTuple):
@@ -57,6 +57,33 @@ def samples(size: int, grid: int) -> Samples:
     return Samples(left, position - left, np.searchsorted(left, np.arange(grid + 1)))
 
 
+def bilinear(grid: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Bring a grid to a size, all of its pixels.
+
+    Args:
+        grid: (S, S) float32.
+        width: W.
+        height: H.
+
+    Returns:
+        (H, W) float32.
+    """
+    if grid.shape == (height, width):
+        return grid.copy()
+    across, down = samples(width, grid.shape[1]), samples(height, grid.shape[0])
+    return _between(_between(grid.T, across).T, down)
+
+
+def _between(rows: NDArray[np.float32], where: Samples) -> NDArray[np.float32]:
+    share = where.share.astype(np.float32)[:, None]
+    found = rows[where.left]
+    found *= 1 - share
+    following = rows[np.minimum(where.left + 1, len(rows) - 1)]
+    following *= share
+    found += following
+    return found
+
+
 def above(grid: NDArray[np.float32], cut: float, width: int, height: int) -> NDArray[np.uint32]:
     """Give where a grid, brought to a size bilinearly, lies above a cut.
 
@@ -91,9 +118,7 @@ def _pieces(grid: NDArray[np.float32], cut: float, down: Samples) -> _Pieces:
     skipped = np.cumsum(n_here) - n_here - (np.cumsum(n_cells) - n_cells)[down.left]
     cell = np.arange(len(row)) - skipped[row]
     share = down.share[row]
-    begin, end = (
-        (1 - share) * side[0, cell] + share * side[1, cell] for side in (left, right)
-    )
+    begin, end = ((1 - share) * side[0, cell] + share * side[1, cell] for side in (left, right))
     crosses = (begin > 0) != (end > 0)
     return _Pieces(row[crosses], column[cell[crosses]], begin[crosses], end[crosses])
 

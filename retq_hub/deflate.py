@@ -1,8 +1,8 @@
 """Streams of two bytes in turns, compressed straight from their runs.
 
-A compressor has to look at every byte: of a mask that is 12 million. But deflate knows runs itself: a
-byte, and then "the last byte again, up to 258 times". So runs are written in its words, all by one
-table of codes in which the longest repetition is two bits that are zero: it needs no writing at
+A compressor has to look at every byte: of a mask that is 12 million. But deflate knows runs itself:
+a byte, and then "the last byte again, up to 258 times". So runs are written in its words, all by
+one table of codes in which the longest repetition is two bits that are zero: it needs no writing at
 all, and the cost goes with the number of runs, not with that of bytes.
 
 Source: RFC 1951 (deflate), RFC 1950 (zlib).
@@ -24,7 +24,7 @@ _LONGEST = 258
 _MODULUS = 65521
 _N_SYMBOLS, _END, _FIRST_LENGTH = 286, 256, 257
 
-_LENGTHS = {0: 3, ON: 3} | dict(zip(range(_END, _N_SYMBOLS), [8] * 18 + [7] * 7 + [5] * 4 + [1]))
+_LENGTHS = {0: 3, ON: 3} | dict(enumerate([8] * 18 + [7] * 7 + [5] * 4 + [1], start=_END))
 """Bits of each word: the longest repetition has one, long ones have few, as most rests are long."""
 
 _META_LENGTHS = {1: 3, 3: 3, 5: 3, 7: 2, 8: 2, 18: 3}

@@ -164,7 +164,7 @@ def _components(parts: Strips) -> NDArray[np.int64]:
 
     above, below = _touching(parts)
     n = len(parts.rows)
-    links = coo_array((np.ones(len(above), dtype=np.bool_), (above, below)), shape=(n, n))
+    links = coo_array((np.ones(len(above), dtype=np.int8), (above, below)), shape=(n, n))
     _, found = connected_components(links, directed=False)
     _, first = np.unique(found, return_index=True)
     order = np.empty(len(first), dtype=np.int64)
