@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub import pooling
-from retq_hub.errors import UsageError
+from retq_hub.errors import ImageError, UsageError
 from retq_hub.grids import upsample
 from retq_hub.heads import margins, pixel_logits, probabilities
 from retq_hub.manifest import QueryManifest
 
-__all__ = ["AREA_PX", "Classification", "Reading", "Result", "Segmentation", "ZeroShot"]
+__all__ = ["AREA_PX", "Classification", "Mapped", "Reading", "Result", "Segmentation", "ZeroShot"]
 
 AREA_PX = 392
 """Side of the square on which areas are measured."""
@@ -206,6 +206,21 @@ class Result(Mapping[str, Reading]):
     def classifications(self) -> dict[str, Classification]:
         """What grades the image as a whole, by name; texts are among the segmentations."""
         return {name: one for name, one in self._found.items() if isinstance(one, Classification)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapped:
+    """What became of one of many images.
+
+    Attributes:
+        source: The image as it was given.
+        result: What the queries say of it; None where it could not be used.
+        error: Why; None where it could.
+    """
+
+    source: Any
+    result: Result | None
+    error: ImageError | None
 
 
 def _probabilities(manifest: QueryManifest, scores: NDArray[np.float32]) -> NDArray[np.float32]:
