@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ from PIL import Image
 from torch import Tensor
 
 from retq_hub import compatibility, geometry, probe, registry, weights
+from retq_hub.batches import Batches
 from retq_hub.encoder import Encoder
 from retq_hub.engines.eager import TorchEngine
 from retq_hub.engines.engine import Engine
+from retq_hub.errors import UsageError
 from retq_hub.manifest import BackboneRef, Fingerprint
+from retq_hub.photograph import SCALED
 from retq_hub.plans import Plan, TokenSet, home
 from retq_hub.preparation import Needs, Prepared, prepare
 from retq_hub.progress import Progress, Silent
@@ -30,9 +34,6 @@ __all__ = [
     "LazyBackbone",
     "PassKey",
 ]
-
-
-_SQUARES_AT_ONCE = 16
 
 
 class Backbone:
@@ -58,6 +59,7 @@ class Backbone:
         self._encoder = Encoder(spec=spec, state=state)
         self.reference: Engine = TorchEngine(self._encoder)
         self.engine: Engine = self.reference
+        self._batches = Batches(self.engine)
 
     @classmethod
     def from_pretrained(
@@ -93,8 +95,29 @@ class Backbone:
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
         other = copy(self)
-        other.engine = engine
+        other.engine, other._batches = engine, Batches(engine)
         return other
+
+    def with_decoding(self, decoding: str) -> "Backbone":
+        """Give the same backbone, to which JPEGs are decoded in another way.
+
+        Args:
+            decoding: ``full``, or ``scaled``: no larger than what is made of them needs.
+
+        Raises:
+            UsageError: There is no such way.
+        """
+        if decoding not in ("full", SCALED):
+            raise UsageError(f"decoding {decoding!r} is unknown", hint=f"full or {SCALED}")
+        way = SCALED if decoding == SCALED else None
+        other = copy(self)
+        preprocessing = replace(self.spec.preprocessing, decoding=way)
+        other.spec = replace(self.spec, preprocessing=preprocessing)
+        return other
+
+    def images_at_once(self, needs: Needs) -> int:
+        """Say how many images are best run together: on a CPU one, on a GPU as many as fill it."""
+        return self._batches.images(sum(key.tiles**2 for key in needs.plan))
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -155,6 +178,7 @@ class Backbone:
 
         Raises:
             UsageError: The backbone has no such layer.
+            ImageError: The memory does not hold a single square.
         """
         found: list[dict[tuple[PassKey, int], Tensor]] = [{} for _ in images]
         embeddings = self._of_centres(images)
@@ -164,7 +188,8 @@ class Backbone:
             lacking = [number for number in members if embeddings[number] is None]
             wants = needs.embed and key in home(self.spec) and bool(lacking)
             layers = needs.plan.get(key, ())
-            tokens, pooled = self._in_turns(torch.cat(tiles), layers, key, wants)
+            squares = torch.cat(tiles)
+            tokens, pooled = self._batches(squares, layers, norm=key.norm, embed=wants)
             for layer, parts in zip(layers, tokens, strict=True):
                 each = torch.split(parts, [len(one) for one in tiles])
                 for number, part in zip(members, each, strict=True):
@@ -212,17 +237,6 @@ class Backbone:
             ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch
         )
 
-    def _in_turns(
-        self, squares: Tensor, layers: Sequence[int], key: PassKey, embed: bool
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """Run squares, few at a time; (B, S, S, 3) in, (B, N, D) for each layer out."""
-        parts = [
-            self.engine(some, layers, norm=key.norm, embed=embed)
-            for some in torch.split(squares, _SQUARES_AT_ONCE)
-        ]
-        tokens = [torch.cat([part[0][number] for part in parts]) for number in range(len(layers))]
-        return tokens, torch.cat([cast("Tensor", part[1]) for part in parts]) if embed else None
-
     def _placed(self, tiles: Tensor, key: PassKey, size: tuple[int, int]) -> Tensor:
         """Bring (T, N, D) tokens of an image's tiles to their places on the image, (N, D)."""
         frame = geometry.frame(size, self.spec.preprocessing, key.side_px)
@@ -235,7 +249,7 @@ class Backbone:
         if not centres:
             return [None] * len(images)
         squares = torch.from_numpy(np.stack(centres))
-        _, found = self._in_turns(squares, (), home(self.spec)[0], True)
+        _, found = self._batches(squares, (), norm=True, embed=True)
         assert found is not None, "it was asked for"
         rows = iter(found)
         return [None if one.centre is None else next(rows) for one in images]

@@ -22,6 +22,7 @@ from retq_hub.manifest import Target
 from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
 
 __all__ = [
+    "MAX_SIDE_PX",
     "PALETTE",
     "area_text",
     "attention_at",
@@ -41,6 +42,9 @@ PALETTE = ("#56B4E9", "#F0E442", "#009E73", "#FFFFFF", "#0072B2", "#CC79A7", "#E
 Source: Okabe and Ito, Color Universal Design, 2008; white in the place of black.
 """
 
+MAX_SIDE_PX = 1600
+"""Longer side of the photograph in a picture, at most."""
+
 _TINT = 0.16
 
 
@@ -49,7 +53,7 @@ def marks(
     found: Mapping[str, Segmentation],
     *,
     colours: Sequence[str] = PALETTE,
-    max_side_px: int = 1600,
+    max_side_px: int = MAX_SIDE_PX,
 ) -> Image.Image:
     """Draw what queries marked on the photograph: a contour each, and a faint tint inside.
 
@@ -70,7 +74,7 @@ def marks(
 
 
 def outlined(
-    image: Image.Image, margin: NDArray[np.float32], *, colour: str, max_side_px: int = 1600
+    image: Image.Image, margin: NDArray[np.float32], *, colour: str, max_side_px: int = MAX_SIDE_PX
 ) -> Image.Image:
     """Draw the outline of one mask on the photograph.
 
@@ -95,7 +99,7 @@ def overlay(
     found: Mapping[str, Reading],
     *,
     colours: Sequence[str] = PALETTE,
-    max_side_px: int = 1600,
+    max_side_px: int = MAX_SIDE_PX,
 ) -> Image.Image:
     """Draw what queries marked, as `marks` does, with a legend in a panel below the photograph.
 
@@ -134,7 +138,7 @@ def targets(
     segmentation: Segmentation,
     *,
     colours: Sequence[str] = PALETTE,
-    max_side_px: int = 1600,
+    max_side_px: int = MAX_SIDE_PX,
 ) -> Image.Image:
     """Draw what one query marked, each target in a colour of its own; with several, a legend.
 
@@ -159,7 +163,9 @@ def targets(
     return with_legend(picture, rows)
 
 
-def graded(image: Image.Image, found: Classification, *, max_side_px: int = 1600) -> Image.Image:
+def graded(
+    image: Image.Image, found: Classification, *, max_side_px: int = MAX_SIDE_PX
+) -> Image.Image:
     """Draw what a query says of the whole image as bars below the photograph.
 
     Where it pools by attention, the photograph shows where it looked.
@@ -181,7 +187,7 @@ def graded(image: Image.Image, found: Classification, *, max_side_px: int = 1600
 
 
 def attention_map(
-    image: Image.Image, found: Classification, *, max_side_px: int = 1600
+    image: Image.Image, found: Classification, *, max_side_px: int = MAX_SIDE_PX
 ) -> Image.Image:
     """Lay how much each place counted over the photograph; what counted most has the last colour.
 
@@ -234,7 +240,7 @@ def bars(told: Grading) -> tuple[Bar, ...]:
 
 
 def probability_map(
-    image: Image.Image, segmentation: Segmentation, *, max_side_px: int = 1600
+    image: Image.Image, segmentation: Segmentation, *, max_side_px: int = MAX_SIDE_PX
 ) -> Image.Image:
     """Lay a query's probability over the photograph, with the contour of its mask in white.
 

@@ -15,19 +15,24 @@ from PIL import Image
 from retq_hub import composition, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone
-from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
-from retq_hub.images import ImageLike, decode
+from retq_hub.errors import BackboneMismatch, DigestMismatch, ImageError, UsageError
+from retq_hub.images import ImageLike
 from retq_hub.lock import PinnedQuery
+from retq_hub.photograph import Photograph
+from retq_hub.pools.threads import Crew, Stages, flow
 from retq_hub.preparation import Needs, Prepared, prepare
 from retq_hub.progress import Progress
 from retq_hub.query import Query
-from retq_hub.result import Result
+from retq_hub.result import Mapped, Result
 from retq_hub.volumes import modality
 from retq_hub.volumes.opening import open_volume
 from retq_hub.volumes.slices import VolumeResult
 from retq_hub.volumes.volume import Volume
 
 __all__ = ["Pipeline"]
+
+_WORKERS = 2
+"""Threads that prepare, and as many that finish: they wait for files and keep the backbone fed."""
 
 
 class Pipeline:
@@ -78,6 +83,7 @@ class Pipeline:
         backbone: str | Backbone | None = None,
         allow_mismatch: bool = False,
         embed: bool = True,
+        decoding: str | None = None,
         progress: Progress | None = None,
     ) -> "Pipeline":
         """Load queries and the backbone that they were made for.
@@ -87,6 +93,8 @@ class Pipeline:
             backbone: Its id; that of the first query if not given.
             allow_mismatch: Apply queries that were made for another backbone.
             embed: Also give each image's embedding.
+            decoding: ``full``, or ``scaled``: JPEGs are decoded no larger than what is made of
+                them needs. As the backbone's spec says if not given.
             progress: Where to report a download of the backbone, and what is to be said of queries.
 
         Raises:
@@ -100,17 +108,24 @@ class Pipeline:
         if not isinstance(backbone, Backbone):
             first = next(iter(loaded.values())).manifest.backbone.id
             backbone = Backbone.from_pretrained(backbone or first, progress=progress)
+        backbone = backbone if decoding is None else backbone.with_decoding(decoding)
         return cls(backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed)
 
     @classmethod
     def from_lock(
-        cls, lock: str | Path, *, embed: bool = True, progress: Progress | None = None
+        cls,
+        lock: str | Path,
+        *,
+        embed: bool = True,
+        decoding: str | None = None,
+        progress: Progress | None = None,
     ) -> "Pipeline":
         """Load exactly what a lock pins, and nothing else; what is not here yet is fetched.
 
         Args:
             lock: Its file, the folder of a composed pipeline, or its name on a Hub.
             embed: Also give each image's embedding.
+            decoding: As `from_pretrained` takes it.
             progress: Where to report a download.
 
         Raises:
@@ -125,6 +140,7 @@ class Pipeline:
         queries = {one.name: _exactly(one, found.base, progress) for one in found.lock.queries}
         backbone = Backbone.from_pretrained(spec.id, progress=progress)
         syncing.check_weights(pinned, backbone.weights_digest)
+        backbone = backbone if decoding is None else backbone.with_decoding(decoding)
         return cls(backbone=backbone, queries=queries, embed=embed)
 
     def add(self, *queries: str | Path | Query) -> "Pipeline":
@@ -176,6 +192,45 @@ class Pipeline:
             return [self._one(image) for image in images]
         return map(self._one, images)
 
+    def map(
+        self, images: Iterable[ImageLike], *, pool: str = "threads", workers: int | None = None
+    ) -> Iterator[Mapped]:
+        """Apply all queries to many images; the next are decoded while the backbone runs.
+
+        An image that cannot be used does not stop the others. What is under way is bounded: who
+        takes results slowly slows down the work.
+
+        Args:
+            images: Any number of them, as they are given to the pipeline itself.
+            pool: ``threads``: of this process.
+            workers: Threads that decode and prepare; as many as are of use if not given.
+
+        Yields:
+            For each image, in their order, its result or why there is none.
+
+        Raises:
+            UsageError: There is no such pool, or fewer than one worker.
+        """
+        if pool != "threads":
+            raise UsageError(f"there is no pool {pool!r}", hint="threads")
+        stages = Stages(prepare=self.prepare, apply=self.apply, finish=lambda _, result: result)
+        outcomes = flow(images, stages, crew=self.crew(workers), kept=ImageError)
+        return (Mapped(source=one.item, result=one.result, error=one.error) for one in outcomes)
+
+    def crew(self, workers: int | None = None) -> Crew:
+        """Say how many threads work beside the backbone, and how many images it runs together.
+
+        Args:
+            workers: Threads that prepare; as many as are of use if not given.
+
+        Raises:
+            UsageError: Fewer than one worker.
+        """
+        if workers is not None and workers < 1:
+            raise UsageError(f"{workers} workers are too few", hint="at least one")
+        batch = self.backbone.images_at_once(self.needs)
+        return Crew(preparing=workers or _WORKERS, finishing=_WORKERS, batch=batch)
+
     def volume(self, source: str | Path | Volume) -> VolumeResult:
         """Apply all queries to each slice of a volume, when its result is asked for.
 
@@ -195,7 +250,7 @@ class Pipeline:
             volume, apply=self._one, names=tuple(manifests), notes=[*volume.notes, *notes]
         )
 
-    def prepare(self, source: ImageLike) -> Prepared:
+    def prepare(self, source: ImageLike | Photograph) -> Prepared:
         """Decode an image and make ready what the backbone and the queries need of it.
 
         Any thread may do it, while another one applies the queries to images before.
@@ -203,7 +258,10 @@ class Pipeline:
         Raises:
             ImageError: The image cannot be used.
         """
-        return prepare(decode(source), self.needs, self.backbone.spec)
+        spec = self.backbone.spec
+        if not isinstance(source, Photograph):
+            source = Photograph.opened(source, decoding=spec.preprocessing.decoding)
+        return prepare(source, self.needs, spec)
 
     def apply(self, images: Sequence[Prepared]) -> list[Result]:
         """Run the backbone over prepared images, all in one go, and apply all queries.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub import marking, pooling
-from retq_hub.errors import UsageError
+from retq_hub.errors import ImageError, UsageError
 from retq_hub.grids import upsample
 from retq_hub.guided import Lead
 from retq_hub.heads import calibrate, lead, margins, probabilities
@@ -20,7 +20,7 @@ from retq_hub.manifest import Guided, QueryManifest
 from retq_hub.marking import AREA_PX, Marking
 from retq_hub.runs import decode
 
-__all__ = ["AREA_PX", "Classification", "Reading", "Result", "Segmentation", "ZeroShot"]
+__all__ = ["AREA_PX", "Classification", "Mapped", "Reading", "Result", "Segmentation", "ZeroShot"]
 
 _AT_ONCE = 16
 """So many segmentations are led by the image at a time."""
@@ -245,6 +245,21 @@ class Result(Mapping[str, Reading]):
     def classifications(self) -> dict[str, Classification]:
         """What grades the image as a whole, by name; texts are among the segmentations."""
         return {name: one for name, one in self._found.items() if isinstance(one, Classification)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapped:
+    """What became of one of many images.
+
+    Attributes:
+        source: The image as it was given.
+        result: What the queries say of it; None where it could not be used.
+        error: Why; None where it could.
+    """
+
+    source: Any
+    result: Result | None
+    error: ImageError | None
 
 
 def _surfaces(found: Iterable[Segmentation]) -> Iterator[NDArray[np.float32]]:

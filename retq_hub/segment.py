@@ -12,12 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from PIL import Image
+
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
-from retq_hub.images import SUFFIXES, decode, image_files
+from retq_hub.heatmap import photograph
+from retq_hub.images import SUFFIXES, image_files, read
 from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
+from retq_hub.overlay import MAX_SIDE_PX
+from retq_hub.photograph import Photograph
 from retq_hub.pipeline import Pipeline
+from retq_hub.pools.threads import Stages, flow
+from retq_hub.preparation import Prepared
 from retq_hub.progress import Progress, Silent
+from retq_hub.result import Result
 from retq_hub.storage import write_text
 from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
 from retq_hub.volumes import opening
@@ -149,12 +157,14 @@ def segment(
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)
     ]
     failed: dict[str, ImageError] = {}
-    for job in progress.steps(todo, what="segmenting", total=len(todo)):
-        try:
-            found = _one(pipeline, job, output, options)
-        except ImageError as error:
-            failed[str(job.image)] = error
+    work = _Work(pipeline, output, options)
+    stages = Stages(prepare=work.prepare, apply=work.apply, finish=work.finish)
+    outcomes = flow(todo, stages, crew=pipeline.crew(), kept=ImageError)
+    for one in progress.steps(outcomes, what="segmenting", total=len(todo)):
+        if one.error is not None:
+            failed[str(one.item.image)] = one.error
             continue
+        found = one.result or []
         rows.update({key_of(row): row for row in found})
         with storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
             stream.write(as_lines(found))
@@ -169,13 +179,45 @@ def segment(
     )
 
 
-def _one(pipeline: Pipeline, job: Job, output: Path, options: Options) -> list[Row]:
-    """Segment one image and write its files."""
-    image = decode(job.image)
-    result = pipeline(image)
-    origin = Origin.of(pipeline.backbone, file_digest(job.image))
-    picture = image if options.overlays else None
-    return write(result, job, origin, output, options, image=picture)
+@dataclass(frozen=True)
+class _Ready:
+    """An image between the stages; ``picture`` is what an overlay is drawn on."""
+
+    prepared: Prepared
+    digest: str
+    picture: Image.Image | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done with each image, stage by stage."""
+
+    pipeline: Pipeline
+    output: Path
+    options: Options
+
+    def prepare(self, job: Job) -> _Ready:
+        """Read the file once: what is hashed is what is decoded."""
+        content = read(job.image)
+        decoding = self.pipeline.backbone.spec.preprocessing.decoding
+        image = Photograph.from_bytes(content, str(job.image), decoding=decoding)
+        prepared, picture = self.pipeline.prepare(image), None
+        if self.options.overlays:
+            scale = min(1, MAX_SIDE_PX / max(image.size))
+            large = image.at_least(*(scale * side for side in image.size))
+            picture = photograph(large, MAX_SIDE_PX)
+        return _Ready(prepared, bytes_digest(content), picture)
+
+    def apply(self, some: Sequence[_Ready]) -> list[tuple[_Ready, Result]]:
+        """Run the backbone and all queries."""
+        results = self.pipeline.apply([one.prepared for one in some])
+        return list(zip(some, results, strict=True))
+
+    def finish(self, job: Job, applied: tuple[_Ready, Result]) -> list[Row]:
+        """Write the image's files."""
+        ready, result = applied
+        origin = Origin.of(self.pipeline.backbone, ready.digest)
+        return write(result, job, origin, self.output, self.options, image=ready.picture)
 
 
 def check_owners(jobs: Iterable[Job], owner_of: Callable[[Job], str | None], output: Path) -> None:
@@ -206,10 +248,6 @@ def _is_done(
     options: Options,
 ) -> bool:
     """Whether an earlier run has segmented this image with these very queries."""
-    try:
-        digest = file_digest(job.image)
-    except OSError:
-        return False
     found: list[Row] = []
     for name, query in pipeline.queries.items():
         for target in query.manifest.targets:
@@ -218,11 +256,15 @@ def _is_done(
                 return False
             if row.weights_digest != pipeline.backbone.weights_digest:
                 return False
-            if row.image_sha256 != digest:
-                return False
             if row.preprocessing_digest not in (None, pipeline.backbone.spec.preprocessing_digest):
                 return False
             if lacks(row, query.manifest, options):
                 return False
             found.append(row)
-    return all((output / file).is_file() for file in wanted(job, found, options))
+    if not all((output / file).is_file() for file in wanted(job, found, options)):
+        return False
+    try:
+        digest = file_digest(job.image)
+    except OSError:
+        return False
+    return all(row.image_sha256 == digest for row in found)
