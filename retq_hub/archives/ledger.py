@@ -27,6 +27,7 @@ _NAMES = {
     "weights_digest": "weights",
     "preprocessing_digest": "preprocessing",
     "engine": "engine",
+    "masks": "masks",
     "embeddings": "embeddings",
 }
 
@@ -41,7 +42,8 @@ class Ledger:
         weights_digest: The backbone's weights.
         preprocessing_digest: What it sees of an image.
         engine: What ran it, and the precision: ``torch float32``.
-        embeddings: Whether image embeddings are among the results.
+        masks: Whether masks are among the results.
+        embeddings: Whether image embeddings are.
         format: Of the folder.
     """
 
@@ -50,11 +52,12 @@ class Ledger:
     weights_digest: str
     preprocessing_digest: str
     engine: str
+    masks: bool
     embeddings: bool
     format: str = _FORMAT
 
     @classmethod
-    def of(cls, pipeline: Pipeline, *, embeddings: bool) -> "Ledger":
+    def of(cls, pipeline: Pipeline, *, masks: bool, embeddings: bool) -> "Ledger":
         """Give the ledger of what a pipeline says of images."""
         backbone = pipeline.backbone
         return cls(
@@ -63,6 +66,7 @@ class Ledger:
             weights_digest=backbone.weights_digest,
             preprocessing_digest=backbone.spec.preprocessing_digest,
             engine=f"{backbone.engine.name} {backbone.engine.precision}",
+            masks=masks,
             embeddings=embeddings,
         )
 

@@ -33,15 +33,18 @@ class Parts:
     Args:
         folder: Of the results.
         columns: What lists carry: the type of each column, of pyarrow; None for text.
+        size: So many images a part has.
 
     Raises:
         UsageError: pyarrow is not installed.
     """
 
-    def __init__(self, folder: Path, columns: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, columns: Mapping[str, Any], *, size: int) -> None:
         self._arrow = _arrow()
         self._folder = folder
         self._columns = columns
+        self._size = size
+        self._found: list[Found] = []
 
     def done(self) -> set[bytes]:
         """Give the seals of all images that the parts hold."""
@@ -64,15 +67,25 @@ class Parts:
             for path in (self._folder / kind).glob(".part-*"):
                 path.unlink()
 
-    def write(self, found: Sequence[Found]) -> None:
-        """Write a part; its embeddings first, so that a part that is there is complete.
-
-        Args:
-            found: What there is to say of each of its images, in the order of the archive.
+    def add(self, found: Found) -> None:
+        """Keep what there is to say of the next image; a part is written once it is full.
 
         Raises:
             StorageError: The folder cannot be written.
         """
+        self._found.append(found)
+        if len(self._found) >= self._size:
+            self.end()
+
+    def end(self) -> None:
+        """Write what is kept, embeddings first, so that a part that is there is complete.
+
+        Raises:
+            StorageError: The folder cannot be written.
+        """
+        found, self._found = self._found, []
+        if not found:
+            return
         name = _name(found[0].item.position, [one.item.entry.location for one in found])
         if found[0].embedding is not None:
             self._write(self._embeddings(found), EMBEDDINGS, name)

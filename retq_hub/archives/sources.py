@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from retq_hub.archives import objects
+from retq_hub import objects
 from retq_hub.errors import DatasetError, NotFoundError, UsageError
 from retq_hub.images import SUFFIXES
 

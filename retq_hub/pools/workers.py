@@ -6,6 +6,7 @@ Data repeats blocks by lineage, in its own order and at its own pace. So the few
 count of who has what are here, on Ray's actors.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -81,16 +82,15 @@ class _Worker:
 
     def start(self, sent: tuple[str, Recipe[Any, Any]], threads: int) -> None:
         """Make what works on tasks."""
-        import torch
-
         version, recipe = sent
         if version != __version__:
             raise UsageError(
                 f"the cluster's workers have retq-hub {__version__}, this machine {version}",
                 hint="install the same version everywhere",
             )
-        torch.set_num_threads(threads)
         self._work = recipe()
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
 
     def do(self, task: Any) -> Any:  # noqa: ANN401 - any task, any outcome
         """Do one task."""

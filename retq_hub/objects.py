@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from retq_hub.decoding import decoding
+from retq_hub import images
 from retq_hub.errors import BadInputError, ImageError, NetworkError, NotFoundError, UsageError
 
 __all__ = ["find", "is_url", "located", "opened", "read", "walk"]
@@ -53,16 +53,21 @@ def read(location: str) -> bytes:
     """Read an image's file.
 
     Raises:
-        ImageError: It is missing, empty, or cannot be read.
+        ImageError: It is missing, cannot be read, or larger than any image may be.
     """
     if not is_url(location):
-        with decoding(Path(location), ImageError):
-            return Path(location).read_bytes()
+        return images.read(Path(location))
     try:
         with opened(location) as stream:
-            return stream.read()
+            content = stream.read(images.MAX_BYTES + 1)
     except (NotFoundError, NetworkError) as error:
         raise ImageError(error.found, hint=error.hint) from error
+    if len(content) > images.MAX_BYTES:
+        raise ImageError(
+            f"{location} has more than the {images.MAX_BYTES} bytes that are read",
+            hint="scale it down first",
+        )
+    return content
 
 
 @contextmanager
