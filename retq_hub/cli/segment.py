@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.decoding_options import decoding_option
 from retq_hub.cli.options import json_option
 from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
@@ -39,6 +40,7 @@ _SHOWN = 20
 @click.option("--force", is_flag=True, help="Do again what is done.")
 @click.option("--backbone", help="Use this backbone instead of the queries' own.")
 @click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
+@decoding_option
 @json_option
 def segment_command(
     images: tuple[str, ...],
@@ -51,6 +53,7 @@ def segment_command(
     force: bool,
     backbone: str | None,
     allow_mismatch: bool,
+    decoding: str | None,
     as_json: bool,
 ) -> None:
     """Segment and grade IMAGES: files, folders, patterns, volumes.
@@ -65,7 +68,7 @@ def segment_command(
 
     progress = BarProgress()
     jobs, scans = divide(find_images(images, volume=volume), output)
-    pipeline = _pipeline(queries, lock, backbone, allow_mismatch, progress)
+    pipeline = _pipeline(queries, lock, backbone, allow_mismatch, decoding, progress)
     for note in pipeline.notes:
         progress.note(note)
     options = Options(probability=probability, overlays=overlay, force=force)
@@ -130,6 +133,7 @@ def _pipeline(
     lock: str | None,
     backbone: str | None,
     allow_mismatch: bool,
+    decoding: str | None,
     progress: BarProgress,
 ) -> "Pipeline":
     """Load the queries that are named, or those of the lock."""
@@ -141,6 +145,7 @@ def _pipeline(
             backbone=backbone,
             allow_mismatch=allow_mismatch,
             embed=False,
+            decoding=decoding,
             progress=progress,
         )
-    return Pipeline.from_lock(lock, embed=False, progress=progress)
+    return Pipeline.from_lock(lock, embed=False, decoding=decoding, progress=progress)
