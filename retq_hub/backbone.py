@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from retq_hub import compatibility, geometry, probe, registry, weights
-from retq_hub.batches import Batches
+from retq_hub.batches import Batches, images_at_once
 from retq_hub.encoder import Encoder
 from retq_hub.engines.eager import TorchEngine
 from retq_hub.engines.engine import Engine
@@ -59,7 +59,7 @@ class Backbone:
         self._encoder = Encoder(spec=spec, state=state)
         self.reference: Engine = TorchEngine(self._encoder)
         self.engine: Engine = self.reference
-        self._batches = Batches(self.engine)
+        self._batches = Batches()
 
     @classmethod
     def from_pretrained(
@@ -95,7 +95,7 @@ class Backbone:
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
         other = copy(self)
-        other.engine, other._batches = engine, Batches(engine)
+        other.engine = engine
         return other
 
     def with_decoding(self, decoding: str) -> "Backbone":
@@ -117,7 +117,7 @@ class Backbone:
 
     def images_at_once(self, needs: Needs) -> int:
         """Say how many images are best run together: on a CPU one, on a GPU as many as fill it."""
-        return self._batches.images(sum(key.tiles**2 for key in needs.plan))
+        return images_at_once(self.engine, sum(key.tiles**2 for key in needs.plan))
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -189,7 +189,7 @@ class Backbone:
             wants = needs.embed and key in home(self.spec) and bool(lacking)
             layers = needs.plan.get(key, ())
             squares = torch.cat(tiles)
-            tokens, pooled = self._batches(squares, layers, norm=key.norm, embed=wants)
+            tokens, pooled = self._in_turns(squares, layers, key.norm, wants)
             for layer, parts in zip(layers, tokens, strict=True):
                 each = torch.split(parts, [len(one) for one in tiles])
                 for number, part in zip(members, each, strict=True):
@@ -237,6 +237,12 @@ class Backbone:
             ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch
         )
 
+    def _in_turns(
+        self, squares: Tensor, layers: Sequence[int], norm: bool, embed: bool
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Run squares, as many at a time as the memory holds."""
+        return self._batches.run(self.engine, squares, layers, norm=norm, embed=embed)
+
     def _placed(self, tiles: Tensor, key: PassKey, size: tuple[int, int]) -> Tensor:
         """Bring (T, N, D) tokens of an image's tiles to their places on the image, (N, D)."""
         frame = geometry.frame(size, self.spec.preprocessing, key.side_px)
@@ -249,7 +255,7 @@ class Backbone:
         if not centres:
             return [None] * len(images)
         squares = torch.from_numpy(np.stack(centres))
-        _, found = self._batches(squares, (), norm=True, embed=True)
+        _, found = self._in_turns(squares, (), True, True)
         assert found is not None, "it was asked for"
         rows = iter(found)
         return [None if one.centre is None else next(rows) for one in images]

@@ -110,7 +110,7 @@ def prepare(image: Image.Image | Photograph, needs: Needs, spec: BackboneSpec) -
         UsageError: The backbone cannot run at such a size.
         ImageError: The image has no middle that could be cut out.
     """
-    photograph = image if isinstance(image, Photograph) else Photograph.of(image)
+    photograph = _photograph(image)
     preprocessing, bicubic = spec.preprocessing, _bicubic(photograph)
     keys = list(needs.plan)
     cropped = needs.embed and geometry.is_cropped(photograph.size, preprocessing)
@@ -125,9 +125,19 @@ def prepare(image: Image.Image | Photograph, needs: Needs, spec: BackboneSpec) -
     )
 
 
-def scene(image: Image.Image, needs: Needs) -> Scene:
-    """Make of an RGB image what queries read beside its tokens."""
-    return _scene(image.size, needs, _bicubic(Photograph.of(image)))
+def scene(image: Image.Image | Photograph, needs: Needs) -> Scene:
+    """Make of an image what queries read beside its tokens.
+
+    Args:
+        image: RGB, or a photograph that may be decoded smaller than it is.
+        needs: What they need.
+    """
+    photograph = _photograph(image)
+    return _scene(photograph.size, needs, _bicubic(photograph))
+
+
+def _photograph(image: Image.Image | Photograph) -> Photograph:
+    return image if isinstance(image, Photograph) else Photograph.of(image)
 
 
 _Resize = Callable[[int, int], Image.Image]

@@ -15,6 +15,7 @@ from retq_hub.cli.archive_options import (
     tell_failures,
 )
 from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.decoding_options import decoding_option
 from retq_hub.cli.options import json_option
 from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
@@ -51,6 +52,7 @@ _SHOWN = 20
 @click.option("--backbone", help="Use this backbone instead of the queries' own.")
 @click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
 @archive_options
+@decoding_option
 @json_option
 def segment_command(
     images: tuple[str, ...],
@@ -64,6 +66,7 @@ def segment_command(
     backbone: str | None,
     allow_mismatch: bool,
     archiving: Archiving,
+    decoding: str | None,
     as_json: bool,
 ) -> None:
     """Segment and grade IMAGES: files, folders, patterns, volumes, lists, URLs.
@@ -77,14 +80,12 @@ def segment_command(
 
     progress = BarProgress()
     options = Options(probability=probability, overlays=overlay, force=force)
-    load = partial(
-        _pipeline, queries, lock, backbone, allow_mismatch, progress, archiving.embeddings
-    )
+    load = partial(_pipeline, queries, lock, backbone, allow_mismatch, decoding, progress)
     if archiving.is_meant(images):
         _archive(archiving, images, output, options, load, progress, as_json=as_json)
         return
     jobs, scans = divide(find_images(images, volume=volume), output)
-    pipeline = load()
+    pipeline = load(embed=False)
     done = segment(pipeline, jobs, output, options=options, progress=progress)
     scanned = segment_volumes(pipeline, scans, output, options=options, progress=progress)
     failed = done.failed | scanned.failed
@@ -109,7 +110,7 @@ def _archive(
     images: tuple[str, ...],
     output: Path,
     options: "Options",
-    load: "Callable[[], Pipeline]",
+    load: "Callable[..., Pipeline]",
     progress: BarProgress,
     *,
     as_json: bool,
@@ -119,7 +120,7 @@ def _archive(
     from retq_hub.archives.run import run
 
     sources = archiving.sources(images, output)
-    pipeline = load()
+    pipeline = load(embed=archiving.embeddings)
     cluster = archiving.cluster(pipeline, progress)
     found: Archived | Outcome[Row]
     if archiving.form == "parquet":
@@ -193,7 +194,9 @@ def _pipeline(
     lock: str | None,
     backbone: str | None,
     allow_mismatch: bool,
+    decoding: str | None,
     progress: BarProgress,
+    *,
     embed: bool,
 ) -> "Pipeline":
     """Load the queries that are named, or the lock's, and say what is to be known of them."""
@@ -205,10 +208,11 @@ def _pipeline(
             backbone=backbone,
             allow_mismatch=allow_mismatch,
             embed=embed,
+            decoding=decoding,
             progress=progress,
         )
     else:
-        pipeline = Pipeline.from_lock(lock, embed=embed, progress=progress)
+        pipeline = Pipeline.from_lock(lock, embed=embed, decoding=decoding, progress=progress)
     for note in pipeline.notes:
         progress.note(note)
     return pipeline

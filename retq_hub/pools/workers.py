@@ -27,6 +27,8 @@ Recipe: TypeAlias = Callable[[], Callable[[T], R]]
 _AHEAD = 2
 """So many tasks a worker has at a time: one that it works on, one that waits for it."""
 
+_SYSTEM = "System error: "
+
 _LIVES = 3
 """So many workers may die of a task, and so many in a row while they start."""
 
@@ -198,9 +200,12 @@ class _Crew(Generic[T, R]):
         try:
             outcome: R = self._ray.get(ref)
         except self._ray.exceptions.RayTaskError as error:
-            if error.cause is None:
-                raise
-            raise error.cause from error
+            if isinstance(error.cause, self._ray.exceptions.RaySystemError):
+                raise UsageError(
+                    f"the cluster's workers cannot load what is sent to them: {_line(error.cause)}",
+                    hint="install the same version of retq-hub everywhere",
+                ) from error
+            raise error.cause or error from error
         return outcome
 
     def _bury(self, hand: _Hand[T], death: Exception) -> Iterator[R | Lost[T]]:
@@ -243,4 +248,4 @@ def _held(tasks: Iterator[T]) -> _Held[T] | None:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].removeprefix(_SYSTEM)
