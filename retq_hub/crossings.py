@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from retq_hub.runs import from_toggles
 
-__all__ = ["Samples", "above", "bilinear", "samples"]
+__all__ = ["Outline", "Samples", "bilinear", "samples"]
 
 
 class Samples(NamedTuple):
@@ -68,59 +68,72 @@ def bilinear(grid: NDArray[np.float32], width: int, height: int) -> NDArray[np.f
     Returns:
         (H, W) float32.
     """
-    if grid.shape == (height, width):
-        return grid.copy()
     across, down = samples(width, grid.shape[1]), samples(height, grid.shape[0])
-    return _between(_between(grid.T, across).T, down)
+    return _between(_between(grid, across, axis=1), down, axis=0)
 
 
-def _between(rows: NDArray[np.float32], where: Samples) -> NDArray[np.float32]:
-    share = where.share.astype(np.float32)[:, None]
-    found = rows[where.left]
+def _between(maps: NDArray[np.float32], where: Samples, *, axis: int) -> NDArray[np.float32]:
+    share = np.expand_dims(where.share.astype(np.float32), 1 - axis)
+    found = maps.take(where.left, axis=axis)
     found *= 1 - share
-    following = rows[np.minimum(where.left + 1, len(rows) - 1)]
+    following = maps.take(np.minimum(where.left + 1, maps.shape[axis] - 1), axis=axis)
     following *= share
     found += following
     return found
 
 
-def above(grid: NDArray[np.float32], cut: float, width: int, height: int) -> NDArray[np.uint32]:
-    """Give where a grid, brought to a size bilinearly, lies above a cut.
+class Outline:
+    """Where a grid lies above a cut, at any size.
 
     Args:
         grid: (S, S) float32.
         cut: What is greater is marked.
-        width: W.
-        height: H.
-
-    Returns:
-        (n,) uint32 runs of (H, W), see `retq_hub.runs.encode`.
     """
-    across, down = samples(width, grid.shape[1]), samples(height, grid.shape[0])
-    pieces = _pieces(grid, cut, down)
-    toggles = pieces.row * width + _places(pieces, across)
-    edges = _row_toggles(grid, cut, down) * width
-    if len(edges):
-        toggles = np.sort(np.concatenate([toggles, edges]))
-    return from_toggles(toggles, width * height)
 
+    def __init__(self, grid: NDArray[np.float32], cut: float) -> None:
+        marked = grid > cut
+        upper, column = _crossed_cells(marked)
+        corners = np.stack([upper, np.minimum(upper + 1, len(grid) - 1)])
+        self._shape = grid.shape
+        self._column = column
+        self._left = grid[corners, column] - np.float64(cut)
+        self._right = grid[corners, column + 1] - np.float64(cut)
+        self._n_cells = np.bincount(upper, minlength=len(grid))
+        self._sides = None
+        if marked[:, 0].any() or marked[:, -1].any():
+            self._sides = grid[:, [0, -1]] - np.float64(cut)
 
-def _pieces(grid: NDArray[np.float32], cut: float, down: Samples) -> _Pieces:
-    """Give the rows of pixels that cross the cut between two columns, in the order of pixels."""
-    upper, column = _crossed_cells(grid > cut)
-    lower = np.minimum(upper + 1, len(grid) - 1)
-    left, right = (
-        grid[np.stack([upper, lower]), column + side].astype(np.float64) - cut for side in (0, 1)
-    )
-    n_cells = np.bincount(upper, minlength=len(grid))
-    n_here = n_cells[down.left]
-    row = np.repeat(np.arange(len(n_here)), n_here)
-    skipped = np.cumsum(n_here) - n_here - (np.cumsum(n_cells) - n_cells)[down.left]
-    cell = np.arange(len(row)) - skipped[row]
-    share = down.share[row]
-    begin, end = ((1 - share) * side[0, cell] + share * side[1, cell] for side in (left, right))
-    crosses = (begin > 0) != (end > 0)
-    return _Pieces(row[crosses], column[cell[crosses]], begin[crosses], end[crosses])
+    def runs(self, width: int, height: int) -> NDArray[np.uint32]:
+        """Give what is above the cut when the grid is brought to a size bilinearly.
+
+        Args:
+            width: W.
+            height: H.
+
+        Returns:
+            (n,) uint32 runs of (H, W), see `retq_hub.runs.encode`.
+        """
+        across, down = samples(width, self._shape[1]), samples(height, self._shape[0])
+        pieces = self._pieces(down)
+        toggles = pieces.row * width + _places(pieces, across)
+        if self._sides is not None:
+            begins = _differing_rows(self._sides, down) * width
+            toggles = np.sort(np.concatenate([toggles, begins]))
+        return from_toggles(toggles, width * height)
+
+    def _pieces(self, down: Samples) -> _Pieces:
+        """Give the rows of pixels that cross the cut between two columns, in their order."""
+        n_here = self._n_cells[down.left]
+        row = np.repeat(np.arange(len(n_here)), n_here)
+        skipped = np.cumsum(n_here) - n_here - (np.cumsum(self._n_cells) - self._n_cells)[down.left]
+        cell = np.arange(len(row)) - skipped[row]
+        share = down.share[row]
+        begin, end = (
+            (1 - share) * side[0, cell] + share * side[1, cell]
+            for side in (self._left, self._right)
+        )
+        crosses = (begin > 0) != (end > 0)
+        return _Pieces(row[crosses], self._column[cell[crosses]], begin[crosses], end[crosses])
 
 
 def _crossed_cells(marked: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -154,10 +167,8 @@ def _has_ended(pieces: _Pieces, across: Samples, pixel: NDArray[np.int64]) -> ND
     return np.asarray((value > 0) == (pieces.end > 0))
 
 
-def _row_toggles(grid: NDArray[np.float32], cut: float, down: Samples) -> NDArray[np.int64]:
-    """Give the rows of pixels that begin otherwise than the row before ends."""
-    lower = np.minimum(down.left + 1, len(grid) - 1)
-    side = grid[:, [0, -1]].astype(np.float64) - cut
-    share = down.share[:, None]
-    marked = ((1 - share) * side[down.left] + share * side[lower]) > 0
+def _differing_rows(sides: NDArray[np.float64], down: Samples) -> NDArray[np.int64]:
+    """Give the rows of pixels that begin on another side of the cut than the row before ends on."""
+    share, lower = down.share[:, None], np.minimum(down.left + 1, len(sides) - 1)
+    marked = ((1 - share) * sides[down.left] + share * sides[lower]) > 0
     return np.flatnonzero(marked[:, 0] != np.concatenate([[False], marked[:-1, 1]]))

@@ -131,20 +131,19 @@ def _sums_along(
 
     Args:
         line: The numbers.
-        length: How many; it is odd.
+        length: How many; it is odd, and at least 3.
         step: How far they are apart.
         found: Where to write; the part that was written is returned.
         scratch: Two other lines.
     """
     found = found[: len(line) - (length - 1) * step]
-    found[:] = line[: len(found)]
-    done = size = 1
+    so_far, done, size = line[: len(found)], 1, 1
     while done < length:
         shift = size * step
         line = np.add(line[:-shift], line[shift:], out=scratch[0][: len(line) - shift])
         scratch = scratch[::-1]
         size *= 2
         if length & size:
-            found += line[done * step :][: len(found)]
+            so_far = np.add(so_far, line[done * step :][: len(found)], out=found)
             done += size
     return found

@@ -7,17 +7,19 @@ Axis letters: C targets, S side of the surface, H/W pixels.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from retq_hub import crossings, runs
+from retq_hub.crossings import Outline, bilinear
 from retq_hub.grids import interpolation_matrix, upsample
 from retq_hub.heads import calibrate, cuts, margins, probabilities
 from retq_hub.manifest import Head
+from retq_hub.runs import area, centroid, encode
 
-__all__ = ["AREA_PX", "Marking", "describe", "highest", "marked", "shares"]
+__all__ = ["AREA_PX", "Marking", "Marks"]
 
 AREA_PX = 392
 """Side of the square on which areas are measured."""
@@ -44,80 +46,78 @@ class Marking:
     highest: float
 
 
-def marked(
-    head: Head, surface: NDArray[np.float32], width: int, height: int
-) -> list[NDArray[np.uint32]]:
-    """Give the mask of each target as runs, see `retq_hub.runs.encode`.
+class Marks:
+    """What a head marks on one image.
 
     Args:
         head: The head.
-        surface: (C, S, S) float32 logits.
-        width: W.
-        height: H.
+        surface: (C, S, S) float32 logits between which pixels are interpolated.
     """
-    levels = cuts(head)
-    if levels is None:
-        return _computed(head, surface, width, height)
-    return [
-        crossings.above(one, cut, width, height) for one, cut in zip(surface, levels, strict=True)
-    ]
 
+    def __init__(self, head: Head, surface: NDArray[np.float32]) -> None:
+        self._head = head
+        self._surface = surface
+        self._cuts = cuts(head)
 
-def shares(head: Head, surface: NDArray[np.float32]) -> tuple[float, ...]:
-    """Give the share of the image that each target marks.
+    @cached_property
+    def _outlines(self) -> list[Outline]:
+        assert self._cuts is not None, "targets do not exclude each other"
+        return [Outline(one, cut) for one, cut in zip(self._surface, self._cuts, strict=True)]
 
-    Args:
-        head: The head.
-        surface: (C, S, S) float32 logits.
-    """
-    levels = cuts(head)
-    if levels is not None and surface.shape[1:] == (AREA_PX, AREA_PX):
-        counts = [int((one > cut).sum()) for one, cut in zip(surface, levels, strict=True)]
-    else:
-        counts = [runs.area(one) for one in marked(head, surface, AREA_PX, AREA_PX)]
-    return tuple(count / AREA_PX**2 for count in counts)
+    def runs(self, width: int, height: int) -> list[NDArray[np.uint32]]:
+        """Give the mask of each target as runs, see `retq_hub.runs.encode`.
 
+        Args:
+            width: W.
+            height: H.
+        """
+        if self._cuts is None:
+            return _computed(self._head, self._surface, width, height)
+        return [one.runs(width, height) for one in self._outlines]
 
-def highest(head: Head, surface: NDArray[np.float32]) -> tuple[float, ...]:
-    """Give the highest probability of each target among the pixels on which areas are measured.
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of the image that each target marks, of 392 x 392 pixels."""
+        if self._cuts is not None and self._surface.shape[1:] == (AREA_PX, AREA_PX):
+            pairs = zip(self._surface, self._cuts, strict=True)
+            counts = [int((one > cut).sum()) for one, cut in pairs]
+        else:
+            counts = [area(one) for one in self.runs(AREA_PX, AREA_PX)]
+        return tuple(count / AREA_PX**2 for count in counts)
 
-    Args:
-        head: The head.
-        surface: (C, S, S) float32 logits.
-    """
-    if cuts(head) is None:
-        logits = upsample(torch.from_numpy(surface), AREA_PX, AREA_PX)
-    else:
-        # Calibration and sigmoid keep the order.
-        peaks = [crossings.bilinear(one, AREA_PX, AREA_PX).max() for one in surface]
-        logits = torch.tensor(peaks)[:, None, None]
-    if head.calibration is not None:
-        logits = calibrate(head.calibration, logits)
-    return tuple(probabilities(head, logits).amax((1, 2)).tolist())
+    @property
+    def highest(self) -> tuple[float, ...]:
+        """The highest probability of each target among 392 x 392 pixels."""
+        square = self._surface.shape[1:] == (AREA_PX, AREA_PX)
+        if self._cuts is None:
+            logits = upsample(torch.from_numpy(self._surface), AREA_PX, AREA_PX)
+        else:
+            maps = (one if square else bilinear(one, AREA_PX, AREA_PX) for one in self._surface)
+            # Calibration and sigmoid keep the order of pixels.
+            logits = torch.tensor([one.max() for one in maps])[:, None, None]
+        if self._head.calibration is not None:
+            logits = calibrate(self._head.calibration, logits)
+        return tuple(probabilities(self._head, logits).amax((1, 2)).tolist())
 
+    def described(self, size: tuple[int, int]) -> list[Marking]:
+        """Say of each target how much it marks, where, and how surely.
 
-def describe(head: Head, surface: NDArray[np.float32], size: tuple[int, int]) -> list[Marking]:
-    """Say of each target how much it marks, where, and how surely.
-
-    Args:
-        head: The head.
-        surface: (C, S, S) float32 logits.
-        size: Width and height of the image in pixels.
-    """
-    scale = min(1.0, _COMPONENT_PX / max(size))
-    small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    masks = marked(head, surface, *small)
-    facts = zip(shares(head, surface), highest(head, surface), masks, strict=True)
-    return [
-        Marking(area=area, highest=top, centroid=_centroid(mask, small, size))
-        for area, top, mask in facts
-    ]
+        Args:
+            size: Width and height of the image in pixels.
+        """
+        scale = min(1.0, _COMPONENT_PX / max(size))
+        small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        facts = zip(self.shares, self.highest, self.runs(*small), strict=True)
+        return [
+            Marking(area=share, highest=top, centroid=_centroid(mask, small, size))
+            for share, top, mask in facts
+        ]
 
 
 def _centroid(
     mask: NDArray[np.uint32], small: tuple[int, int], size: tuple[int, int]
 ) -> tuple[float, float] | None:
-    found = runs.centroid(mask, small[0])
+    found = centroid(mask, small[0])
     if found is None:
         return None
     x, y = found
@@ -130,10 +130,10 @@ def _computed(
     """Give the runs of each target by computing all pixels, some rows at a time."""
     across, maps = interpolation_matrix(width, surface.shape[2]).T, torch.from_numpy(surface)
     down = interpolation_matrix(height, surface.shape[1])
-    parts = []
-    for rows in torch.split(down, max(1, _BLOCK_PX // width)):  # type: ignore[no-untyped-call]
-        logits = rows @ maps @ across
+    parts, n_rows = [], max(1, _BLOCK_PX // width)
+    for first in range(0, height, n_rows):
+        logits = down[first : first + n_rows] @ maps @ across
         if head.calibration is not None:
             logits = calibrate(head.calibration, logits)
         parts.append((margins(head, logits) > 0).numpy())
-    return [runs.encode(one) for one in np.concatenate(parts, axis=1)]
+    return [encode(one) for one in np.concatenate(parts, axis=1)]

@@ -16,7 +16,7 @@ from PIL import Image
 from retq_hub.backbone import Backbone
 from retq_hub.grading import Share, grading
 from retq_hub.manifest import QueryManifest
-from retq_hub.marking import Marking, describe, marked
+from retq_hub.marking import Marking, Marks
 from retq_hub.maskpng import mask_png
 from retq_hub.overlay import attention_at, graded, overlay
 from retq_hub.result import Classification, Reading, Result, Segmentation
@@ -119,12 +119,12 @@ def write(
     """
     assert image is not None or not options.overlays, "overlays are drawn on the photograph"
     rows = []
-    for name, found, surface in _with_surfaces(result):
+    for name, found, marks in _with_marks(result):
         stem, attention, masks = f"{job.stem}_{name}", None, []
         if options.masks:
             attention = _write_attention(image, found, output, stem)
-            masks = _write_masks(found, surface, output, stem, options)
-        for number, members in enumerate(_said(found, surface)):
+            masks = _write_masks(found, marks, output, stem, options)
+        for number, members in enumerate(_said(found, marks)):
             manifest = found.manifest
             row = Row(
                 **asdict(origin),
@@ -177,35 +177,33 @@ def lacks(row: Row, manifest: QueryManifest, options: Options) -> bool:
     return options.masks and (unmarked or (looked and row.attention is None))
 
 
-def _with_surfaces(
-    result: Result,
-) -> Iterator[tuple[str, Reading, NDArray[np.float32] | None]]:
-    """Go through what queries say, with the surface of those that mark pixels."""
-    surfaces = result.surfaces()
+def _with_marks(result: Result) -> Iterator[tuple[str, Reading, Marks | None]]:
+    """Go through what queries say, and what those mark that mark pixels."""
+    marks = result.marks()
     for name, found in result.items():
-        yield name, found, next(surfaces)[1] if isinstance(found, Segmentation) else None
+        yield name, found, next(marks)[1] if isinstance(found, Segmentation) else None
 
 
 def _write_masks(
     found: Reading,
-    surface: NDArray[np.float32] | None,
+    marks: Marks | None,
     output: Path,
     stem: str,
     options: Options,
 ) -> list[str]:
     """Write the masks of a query that has them, and give the files' names."""
-    if surface is None or not isinstance(found, Segmentation):
+    if marks is None or not isinstance(found, Segmentation):
         return []
-    masks = marked(found.manifest.head, surface, *found.size)
+    masks = marks.runs(*found.size)
     maps = found.probability_at(*found.size) if options.probability else None
     names = []
     for number, target in enumerate(found.manifest.targets):
-        marks = stem if len(masks) == 1 else f"{stem}_{target.name}"
-        with whole_file(output / f"{marks}_mask.png") as temporary:
+        own = stem if len(masks) == 1 else f"{stem}_{target.name}"
+        with whole_file(output / f"{own}_mask.png") as temporary:
             temporary.write_bytes(mask_png(masks[number], *found.size))
         if maps is not None:
-            _save_probability(maps[number], output / f"{marks}_probability", options)
-        names.append(f"{marks}_mask.png")
+            _save_probability(maps[number], output / f"{own}_probability", options)
+        names.append(f"{own}_mask.png")
     return names
 
 
@@ -222,14 +220,14 @@ def _write_attention(
     return name
 
 
-def _said(found: Reading, surface: NDArray[np.float32] | None) -> Iterator[dict[str, Any]]:
+def _said(found: Reading, marks: Marks | None) -> Iterator[dict[str, Any]]:
     """Give the members of each target's row that say something of the image."""
     told, head = grading(found), found.manifest.head
-    markings = describe(head, surface, found.size) if surface is not None else []
+    markings = marks.described(found.size) if marks else []
     for number in range(len(found.manifest.targets)):
         share = told.shares[number] if told else None
-        marks = _marked(markings[number], head.thresholds[number]) if markings else _unmarked(share)
-        yield marks | {
+        own = _marked(markings[number], head.thresholds[number]) if markings else _unmarked(share)
+        yield own | {
             "probability": round(share.probability, 6) if share else None,
             "predicted": share.said if share else None,
         }

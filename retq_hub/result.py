@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from retq_hub import marking, pooling
+from retq_hub import pooling
 from retq_hub.errors import ImageError, UsageError
 from retq_hub.grids import upsample
 from retq_hub.guided import Lead
 from retq_hub.heads import calibrate, lead, margins, probabilities
 from retq_hub.manifest import Guided, QueryManifest
-from retq_hub.marking import AREA_PX, Marking
+from retq_hub.marking import AREA_PX, Marking, Marks
 from retq_hub.runs import decode
 
 __all__ = ["AREA_PX", "Classification", "Mapped", "Reading", "Result", "Segmentation", "ZeroShot"]
@@ -64,7 +64,12 @@ class Segmentation:
     @property
     def max_probability(self) -> float:
         """The highest probability of any target, at 392 x 392 pixels."""
-        return max(marking.highest(self.manifest.head, self.surface))
+        return max(self.marks.highest)
+
+    @property
+    def marks(self) -> Marks:
+        """What is marked, from which runs, areas and centroids are had without its pixels."""
+        return Marks(self.manifest.head, self.surface)
 
     @property
     def surface(self) -> NDArray[np.float32]:
@@ -80,7 +85,7 @@ class Segmentation:
 
         They cost as much as the outline is long, however large the image.
         """
-        return marking.marked(self.manifest.head, self.surface, width, height)
+        return self.marks.runs(width, height)
 
     def mask_at(self, width: int, height: int) -> NDArray[np.bool_]:
         """Give the (C, height, width) mask at another size than the image's."""
@@ -217,29 +222,22 @@ class Result(Mapping[str, Reading]):
         """What marks pixels, by name; texts too."""
         return {name: one for name, one in self._found.items() if isinstance(one, Segmentation)}
 
-    def surfaces(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Go through the surfaces of `segmentations`, with their names.
+    def marks(self) -> Iterator[tuple[str, Marks]]:
+        """Go through what `segmentations` mark, with their names.
 
         Each is computed when it is reached; what queries share of it, once for all of them.
         """
         found = self.segmentations
-        return zip(found, _surfaces(found.values()), strict=True)
+        for name, surface in zip(found, _surfaces(found.values()), strict=True):
+            yield name, Marks(found[name].manifest.head, surface)
 
     def areas(self) -> dict[str, tuple[float, ...]]:
         """Give for each of `segmentations` the share of the image that each target marks."""
-        found = self.segmentations
-        return {
-            name: marking.shares(found[name].manifest.head, surface)
-            for name, surface in self.surfaces()
-        }
+        return {name: marks.shares for name, marks in self.marks()}
 
     def markings(self) -> dict[str, list[Marking]]:
         """Say for each of `segmentations` what each target marks: how much, where, how surely."""
-        found = self.segmentations
-        return {
-            name: marking.describe(found[name].manifest.head, surface, found[name].size)
-            for name, surface in self.surfaces()
-        }
+        return {name: marks.described(self[name].size) for name, marks in self.marks()}
 
     @property
     def classifications(self) -> dict[str, Classification]:

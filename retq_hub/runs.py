@@ -158,18 +158,22 @@ def centroid(runs: NDArray[np.uint32], width: int) -> tuple[float, float] | None
 
 
 def _components(parts: Strips) -> NDArray[np.int64]:
-    """(m,) int64, the component of each strip, numbered by their first strips."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    """(m,) int64, for each strip the number of the first one of its component.
 
+    Of two components that touch the later one's first strip is given the earlier one's number, and
+    all follow to where that leads, until none touch.
+    """
     above, below = _touching(parts)
-    n = len(parts.rows)
-    links = coo_array((np.ones(len(above), dtype=np.int8), (above, below)), shape=(n, n))
-    _, found = connected_components(links, directed=False)
-    _, first = np.unique(found, return_index=True)
-    order = np.empty(len(first), dtype=np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    return np.asarray(order[found])
+    first = np.arange(len(parts.rows))
+    while True:
+        one, other = first[above], first[below]
+        apart = one != other
+        if not apart.any():
+            return first
+        one, other = one[apart], other[apart]
+        np.minimum.at(first, np.maximum(one, other), np.minimum(one, other))
+        while (first[first] != first).any():
+            first = first[first]
 
 
 def _touching(parts: Strips) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.errors import BackboneMismatch, ImageError, NotFoundError, UsageError
-from retq_hub.guided import sharpen
+from retq_hub.guided import Lead
 from retq_hub.images import green
 from retq_hub.manifest import Calibration, Guided, Head
 from retq_hub.pipeline import Pipeline
@@ -168,7 +168,7 @@ def test_tiles_views_pixels_and_the_head_are_what_a_naive_computation_gives(
     tokens = torch.cat([brought(block[None], 196)[0] for block in naive_blocks(tiny, image)], dim=1)
     grid = (tokens @ query.vector.T + query.bias).T.reshape(2, 196, 196)
     np.testing.assert_allclose(result.logits, grid.numpy(), atol=1e-3)
-    sharp = sharpen(grid, torch.from_numpy(green(image, 98)), radius_px=2, epsilon=1e-3)
+    sharp = torch.from_numpy(Lead(green(image, 98), radius_px=2, epsilon=1e-3)(grid.numpy()))
     logits = F.interpolate(sharp[None], (48, 120), mode="bilinear")[0]
     logits = logits * torch.tensor([2.0, 0.5])[:, None, None]
     logits += torch.tensor([0.5, -0.2])[:, None, None]
