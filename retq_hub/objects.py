@@ -100,7 +100,8 @@ def walk(location: str, suffixes: tuple[str, ...]) -> Iterator[str]:
         UsageError: It lies where nothing here can read.
     """
     system, path = _system(location)
-    yield from _below(system, path, location, suffixes)
+    for place in _below(system, path, location, suffixes):
+        yield location.rstrip("/") + "/" + place.removeprefix(path).lstrip("/")
 
 
 def find(pattern: str) -> list[str]:
@@ -117,7 +118,8 @@ def find(pattern: str) -> list[str]:
     system, path = _system(pattern)
     with _reading(pattern):
         found = system.glob(path, detail=True)
-    return sorted(_name(system, one) for one in found.values() if one["type"] == "file")
+    names = [str(one["name"]) for one in found.values() if one["type"] == "file"]
+    return sorted(str(system.unstrip_protocol(name)) for name in names)
 
 
 def _below(
@@ -135,12 +137,7 @@ def _below(
         if one["type"] == "directory":
             yield from _below(system, place, location, suffixes)
         elif place.lower().endswith(suffixes):
-            yield _name(system, one)
-
-
-def _name(system: Any, found: dict[str, Any]) -> str:  # noqa: ANN401
-    """Give the location of a file that a file system listed."""
-    return str(system.unstrip_protocol(str(found["name"])))
+            yield place
 
 
 def _system(location: str) -> tuple[Any, str]:

@@ -168,18 +168,18 @@ def _is_below(location: str, folder: str) -> bool:
 
 
 def _csv_types(location: str) -> dict[str, Any]:
-    with objects.opened(location) as stream:
+    with objects.opened(location) as stream, _text(stream) as text:
         try:
-            heading = next(csv.reader(_text(stream)), [])
+            heading = next(csv.reader(text), [])
         except UnicodeDecodeError as error:
             raise DatasetError(f"{location} is no UTF-8 text", hint="save it as UTF-8") from error
     return dict.fromkeys(heading)
 
 
 def _csv_lines(location: str) -> Iterator[dict[str, Any]]:
-    with objects.opened(location) as stream:
+    with objects.opened(location) as stream, _text(stream) as text:
         try:
-            for number, line in enumerate(csv.DictReader(_text(stream), restval=""), 2):
+            for number, line in enumerate(csv.DictReader(text, restval=""), 2):
                 if None in line:
                     raise DatasetError(
                         f"{location}, line {number}, has more cells than the heading",
