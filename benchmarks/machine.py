@@ -1,4 +1,4 @@
-"""What a measurement was made on: processor, memory, system, Python, packages; no names or paths."""
+"""What a measurement was made on: processor, memory, system, Python, packages; nothing of whose."""
 
 import os
 import platform

@@ -102,6 +102,7 @@ LINES: list[set[str]] = [
         "volumes.dicom",
         "volumes.extent",
     },
+    {"manifestfile"},
     {
         "artifact",
         "calibration",
