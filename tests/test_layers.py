@@ -186,7 +186,7 @@ LINES: list[set[str]] = [
     {"backbone", "syncing"},
     {"composition", "features", "outputs"},
     {"assembly", "exact", "labels.candidate", "twins"},
-    {"parcel"},
+    {"lookup", "parcel"},
     {"publication"},
     {"query"},
     {"application", "layout"},

@@ -17,7 +17,7 @@ _COMMANDS = {
     "algebra": ("algebra", "Compare, merge, average and subtract queries of one backbone."),
     "backbones": ("backbones", "List, describe, fetch and verify backbones."),
     "card": ("card", "Make card and picture of an artifact anew."),
-    "compile-text": ("compile_text", "Make an artifact of words, where a backbone knows texts."),
+    "compile-text": ("compile_text", "Make an artifact of words, for backbones that know texts."),
     "demo": ("demo", "Segment the example photograph and write a report."),
     "doctor": ("doctor", "Check the installation, the cache and the registries."),
     "evaluate": ("evaluate", "Score a query on a split, and record the figures."),
