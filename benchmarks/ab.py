@@ -138,15 +138,17 @@ def _seconds_cuda(run: Callable[[], object], torch: Any) -> float:  # noqa: ANN4
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a report; all but the first column are numbers."""
+    """A table of a report; all but the first column are numbers, unless ``left`` says no."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    left: bool = False
 
     def markdown(self) -> str:
         """Give it as Markdown."""
-        lines = [_line(self.columns), _line(["---", *["--:"] * (len(self.columns) - 1)])]
+        rule = "---" if self.left else "--:"
+        lines = [_line(self.columns), _line(["---", *[rule] * (len(self.columns) - 1)])]
         lines += map(_line, self.rows)
         return "\n".join(([self.caption, ""] if self.caption else []) + lines)
 

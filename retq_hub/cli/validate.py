@@ -24,9 +24,7 @@ def validate_command(name: str, replay: bool, as_json: bool) -> None:
     A lock or a composed pipeline is checked with all its members.
     """
     progress = BarProgress()
-    found = lookup.either(
-        name, lambda: registry.locate(name, progress=progress), progress=progress
-    )
+    found = lookup.either(name, lambda: registry.locate(name, progress=progress), progress=progress)
     if isinstance(found, Path):
         verdict = validate(found, replay=replay, progress=progress)
     else:
