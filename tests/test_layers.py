@@ -117,6 +117,7 @@ LINES: list[set[str]] = [
         "volumes.dicom",
         "volumes.extent",
     },
+    {"manifestfile"},
     {
         "marking",
     },
@@ -204,7 +205,7 @@ LINES: list[set[str]] = [
     {"backbone", "syncing"},
     {"composition", "features", "mapping", "outputs"},
     {"assembly", "exact", "labels.candidate", "twins"},
-    {"parcel"},
+    {"lookup", "parcel"},
     {"publication"},
     {"query"},
     {"application", "layout"},
