@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import ray  # noqa: F401 - brings psutil along, which is not installed by itself
 import psutil
 
 from retq_hub.archives import parts

@@ -140,7 +140,8 @@ def test_results_of_other_queries_are_refused_unless_told(
     out, sources = tmp_path / "out", Sources([str(images / "eye0.png")])
     run(pipeline, sources, out)
     other = Pipeline(backbone=pipeline.backbone, queries={"disc": pipeline.queries["disc"]})
-    with pytest.raises(UsageError, match="another run, with other queries: disc .*, two .* there"):
+    wanted = r"another run, with other queries: disc .*, two .* there"
+    with pytest.raises(UsageError, match=wanted):
         run(other, sources, out)
     run(other, sources, out, force=True)
     assert parts.read(out).num_rows == 1

@@ -32,7 +32,7 @@ def test_patterns_name_files_of_a_store(bucket: str) -> None:
 
 
 def test_what_is_missing_in_a_store_is_an_image_that_cannot_be_used(bucket: str) -> None:
-    with pytest.raises(ImageError, match="there is no file memory://bucket/b/none.png"):
+    with pytest.raises(ImageError, match=r"there is no file memory://bucket/b/none.png"):
         objects.read(f"{bucket}/none.png")
 
 
@@ -48,7 +48,7 @@ def test_a_server_that_is_away_is_an_error_of_the_network() -> None:
 
 
 def test_passwords_do_not_get_into_results() -> None:
-    with pytest.raises(UsageError, match="of example.org holds a password") as caught:
+    with pytest.raises(UsageError, match=r"of example.org holds a password") as caught:
         objects.located("ftp://me:secret@example.org/a.png")
     assert "secret" not in str(caught.value)
 

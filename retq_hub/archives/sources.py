@@ -59,8 +59,8 @@ class Sources:
     Raises:
         NotFoundError: Something is not there, or has no images.
         DatasetError: A list has no column ``image``.
-        UsageError: Two lists have one column with different types; a URL that cannot be read
-            here, or holds a password.
+        UsageError: Two lists have one column with different types; a URL cannot be read here, or
+            holds a password; all images lie in the output folder.
     """
 
     def __init__(self, arguments: Sequence[str], *, output: Path | None = None) -> None:
@@ -73,6 +73,11 @@ class Sources:
                 raise NotFoundError(
                     f"{argument} has no images", hint=f"they end in {', '.join(SUFFIXES)}"
                 )
+
+        if next(iter(self), None) is None:
+            raise UsageError(
+                f"the images lie in the output folder, {output}", hint="name another output folder"
+            )
 
     def __iter__(self) -> Iterator[Entry]:
         """Go through the images; of those that lie in the output folder, none."""
