@@ -108,6 +108,7 @@ LINES: list[set[str]] = [
         "volumes.dicom",
         "volumes.extent",
     },
+    {"manifestfile"},
     {
         "artifact",
         "calibration",
@@ -190,7 +191,7 @@ LINES: list[set[str]] = [
     {"backbone", "syncing"},
     {"composition", "features", "outputs"},
     {"assembly", "exact", "labels.candidate", "twins"},
-    {"parcel"},
+    {"lookup", "parcel"},
     {"publication"},
     {"query"},
     {"application", "layout"},
