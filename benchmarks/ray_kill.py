@@ -30,7 +30,7 @@ RETQ = [sys.executable, "-m", "retq_hub.cli"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=700)
+    parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

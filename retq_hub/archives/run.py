@@ -24,7 +24,7 @@ from retq_hub.progress import Progress, Silent
 
 __all__ = ["PART_IMAGES", "Archived", "run"]
 
-PART_IMAGES = 256
+PART_IMAGES = 64
 """So many images a part has; it is what a kill may cost."""
 
 _AT_ONCE = 8
@@ -154,7 +154,7 @@ class _Tally:
         self.n_done = 0
         self.failures = failures
         self._progress = progress
-        self._began = self._said = time.monotonic()
+        self._began = self._said = 0.0
 
     def count(self, answer: Found | Failure) -> None:
         """Count an image; one that cannot be used is listed."""
@@ -167,8 +167,12 @@ class _Tally:
     def _say(self) -> None:
         now = time.monotonic()
         n_failed = len(self.failures.found)
-        rate = (self.n_done + n_failed) / max(now - self._began, 1e-9)
-        line = f"{self.n_done:,} done, {n_failed:,} failed, {rate:.1f} images a second"
+        line = f"{self.n_done:,} done, {n_failed:,} failed"
+        if self._began:
+            rate = (self.n_done + n_failed - 1) / max(now - self._began, 1e-9)
+            line += f", {rate:.1f} images a second"
+        else:
+            self._began = self._said = now
         is_due = now - self._said >= _MILESTONE_S
         self._said = now if is_due else self._said
         self._progress.measure(line, milestone=is_due)
