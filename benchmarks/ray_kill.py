@@ -20,6 +20,8 @@ from collections import Counter
 from pathlib import Path
 
 import ray  # noqa: F401 - brings psutil along, which is not installed by itself
+
+# isort: split
 import psutil
 
 from retq_hub.archives import parts

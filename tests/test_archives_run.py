@@ -1,6 +1,7 @@
 import csv
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -193,6 +194,17 @@ def test_files_by_workers_are_those_of_one_process(
     assert all((here / name).read_bytes() == (there / name).read_bytes() for name in names)
     again = segment(pipeline, find_images(["images"]), there, way=by_workers(Cluster()))
     assert (again.done, again.skipped) == (0, 7)
+
+
+def test_without_ray_a_pipeline_maps_in_this_process(
+    pipeline: Pipeline, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.warns(UserWarning, match="Ray is not installed"):
+        (one,) = pipeline.map([images / "eye0.png"], pool="ray")
+    assert one.error is None
+    with pytest.raises(UsageError, match="no pool 'farm'"):
+        pipeline.map([], pool="farm")
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from eyes import make_folders
 
 from retq_hub.archives import parts
 from retq_hub.cli.app import cli
+from retq_hub.errors import Unreachable
 
 pytest.importorskip("pyarrow")
 
@@ -61,6 +63,25 @@ def test_images_in_the_output_folder_are_results(
 ) -> None:
     done = retq(images, "-o", tmp_path, "--format", "parquet")
     assert "lie in the output folder" in str(done.exception)
+
+
+def test_without_ray_one_process_does_it_and_says_what_ray_would_add(
+    retq: Callable[..., Result], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = retq(images, "-o", tmp_path / "out", "--engine-pool", "ray", "--format", "parquet")
+    assert done.exit_code == 0, done.output
+    assert "3 segmented" in done.stdout
+    assert 'pip install "retq-hub[ray]"' in done.stderr
+
+
+def test_a_cluster_that_is_away_is_exit_code_5(
+    retq: Callable[..., Result], images: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    done = retq(images, "-o", tmp_path / "out", "--engine-pool", "ray", "--cluster", "127.0.0.1:1")
+    assert isinstance(done.exception, Unreachable)
+    assert done.exception.exit_code == 5
 
 
 def test_areas_alone_are_kept_without_masks(
