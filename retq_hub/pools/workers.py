@@ -211,6 +211,7 @@ class _Crew(Generic[T, R]):
     def _bury(self, hand: _Hand[T], death: Exception) -> Iterator[R | Lost[T]]:
         """Take what a dead worker has done, queue what it has not, and start another one."""
         self._hands.remove(hand)
+        self._ray.kill(hand.actor)
         self._stillborn += not hand.is_ready
         if self._stillborn >= _LIVES:
             raise NetworkError(
