@@ -76,6 +76,15 @@ def test_only_the_guilty_part_of_a_task_is_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
+def test_work_goes_on_after_a_task_was_given_up(tmp_path: Path) -> None:
+    recipe = Doubling(deadly=0, folder=tmp_path)
+    one = Cluster(workers=1)
+    found = list(outcomes(recipe, [(n,) for n in range(9)], cluster=one))
+    assert found[0] == Lost(task=(0,), reason="3 workers died of it")
+    assert found[1:] == [[2 * n] for n in range(1, 9)]
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_tasks_are_asked_for_as_workers_have_room() -> None:
     asked: list[int] = []
 

@@ -75,8 +75,9 @@ def outcomes(
     """
     with connected(cluster) as (ray, n_workers):
         sent = ray.put((__version__, recipe))
-        crew: _Crew[T, R] = _Crew(ray, sent, cluster, split or (lambda task: [task]))
-        yield from crew.run(iter(tasks), n_workers)
+        work = _Work(iter(tasks), split or (lambda task: [task]))
+        crew: _Crew[T, R] = _Crew(ray, sent, cluster, work)
+        yield from crew.run(n_workers)
 
 
 class _Worker:
@@ -107,6 +108,37 @@ class _Held(Generic[T]):
     deaths: int = 0
 
 
+class _Work(Generic[T]):
+    """What is still to do: what came back undone first, then new tasks."""
+
+    def __init__(self, tasks: Iterator[T], split: Callable[[T], Sequence[T]]) -> None:
+        self._tasks = tasks
+        self._split = split
+        self._again: deque[_Held[T]] = deque()
+        self.is_over = False
+
+    def take(self) -> _Held[T] | None:
+        """Take a task; None: there is none now."""
+        if self._again:
+            return self._again.popleft()
+        for task in self._tasks:
+            return _Held(task=task)
+        self.is_over = True
+        return None
+
+    def put_back(self, held: _Held[T], *, is_suspect: bool) -> Iterator[Lost[T]]:
+        """Put a task back, in pieces if a worker died of it; give it up if that was the last."""
+        self.is_over = False
+        if not is_suspect:
+            self._again.append(held)
+            return
+        deaths = held.deaths + 1
+        if deaths >= _LIVES:
+            yield Lost(task=held.task, reason=f"{_LIVES} workers died of it")
+            return
+        self._again.extend(_Held(task=one, deaths=deaths) for one in self._split(held.task))
+
+
 @dataclass(kw_only=True, eq=False)
 class _Hand(Generic[T]):
     """A worker as the driver sees it: its process, and what it has been given."""
@@ -123,7 +155,7 @@ class _Crew(Generic[T, R]):
         ray: The module.
         sent: Where the cluster holds the recipe.
         cluster: What a worker has.
-        split: Divides a task.
+        work: What is to do.
     """
 
     def __init__(
@@ -131,32 +163,29 @@ class _Crew(Generic[T, R]):
         ray: Any,  # noqa: ANN401 - ray is an extra
         sent: Any,  # noqa: ANN401
         cluster: Cluster,
-        split: Callable[[T], Sequence[T]],
+        work: _Work[T],
     ) -> None:
         self._ray = ray
         self._sent = sent
         self._cluster = cluster
-        self._split = split
+        self._work = work
         self._hands: list[_Hand[T]] = []
-        self._again: deque[_Held[T]] = deque()
         self._stillborn = 0
         self._deaths = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
         options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus}
         self._worker = ray.remote(_Worker).options(**options)
 
-    def run(self, tasks: Iterator[T], n_workers: int) -> Iterator[R | Lost[T]]:
+    def run(self, n_workers: int) -> Iterator[R | Lost[T]]:
         """Give the outcomes of all tasks."""
         try:
-            if (first := _held(tasks)) is None:
+            if (first := self._work.take()) is None:
                 return
-            self._again.append(first)
+            yield from self._work.put_back(first, is_suspect=False)
             for _ in range(n_workers):
                 self._hire()
-            while True:
-                self._deal(tasks)
-                if not self._again and not any(self._busy(hand) for hand in self._hands):
-                    return
+            while not self._work.is_over or any(self._busy(hand) for hand in self._hands):
                 yield from self._next()
+                self._deal()
         finally:
             for hand in self._hands:
                 self._ray.kill(hand.actor)
@@ -171,13 +200,12 @@ class _Crew(Generic[T, R]):
         hand.has[actor.start.remote(self._sent, self._cluster.cpus)] = None
         self._hands.append(hand)
 
-    def _deal(self, tasks: Iterator[T]) -> None:
+    def _deal(self) -> None:
         """Give each worker that is ready what it has room for, the idle ones first."""
         for level in range(_AHEAD):
             for hand in self._hands:
                 if hand.is_ready and len(hand.has) == level:
-                    held = self._again.popleft() if self._again else _held(tasks)
-                    if held is None:
+                    if (held := self._work.take()) is None:
                         return
                     hand.has[hand.actor.do.remote(held.task)] = held
 
@@ -226,26 +254,8 @@ class _Crew(Generic[T, R]):
                 yield self._taken(ref)
             except self._deaths:
                 died_of = died_of or held
-                yield from self._return(held, is_suspect=held is died_of)
+                yield from self._work.put_back(held, is_suspect=held is died_of)
         self._hire()
-
-    def _return(self, held: _Held[T], *, is_suspect: bool) -> Iterator[Lost[T]]:
-        """Put a task back in the queue, in pieces if a worker died of it; or give it up."""
-        if not is_suspect:
-            self._again.append(held)
-            return
-        deaths = held.deaths + 1
-        if deaths >= _LIVES:
-            yield Lost(task=held.task, reason=f"{_LIVES} workers died of it")
-            return
-        self._again.extend(_Held(task=one, deaths=deaths) for one in self._split(held.task))
-
-
-def _held(tasks: Iterator[T]) -> _Held[T] | None:
-    """Take the next task, if there is one."""
-    for task in tasks:
-        return _Held(task=task)
-    return None
 
 
 def _line(error: Exception) -> str:
