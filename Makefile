@@ -1,12 +1,13 @@
 # make demo   the main job on the example photograph (installs what it needs into .venv first)
 # make test   all tests
 # make check  style, types, layers, index
+# make bench  all measured comparisons, written to docs/benchmarks.md (half an hour, a quiet machine)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: .venv/.installed
 	$(BIN)/retq demo
@@ -21,6 +22,9 @@ check: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_public_surface.py
 	$(BIN)/retq index check
+
+bench: .venv/.installed-dev
+	$(BIN)/python benchmarks/run.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -4,23 +4,20 @@ A: timm builds the model and loads the very same safetensors file. B: retq does,
 digest of every byte. Weights are random, so that no download is needed; A and B take turns.
 Memory is the peak of a process that loads the backbone and runs it over one photograph.
 
-    python benchmarks/backbone_loading.py [--backbone ID] [--repeat N] [--json]
+    python benchmarks/backbone_loading.py [--backbone ID] [--repeat N] [--quick] [--json]
 """
 
 import argparse
-import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import timm
 import torch
+from ab import Report, compare, main
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -52,12 +49,6 @@ def by_retq(spec: BackboneSpec, found: CachedWeights) -> Backbone:
     return Backbone(spec=spec, state=weights.load(found), weights_digest=found.digest)
 
 
-def seconds(load: Callable[[BackboneSpec, CachedWeights], object], *arguments: object) -> float:
-    began = time.perf_counter()
-    load(*arguments)
-    return time.perf_counter() - began
-
-
 def segment(spec: BackboneSpec, found: CachedWeights) -> None:
     """Load the backbone, run it over one photograph, and print the peak of memory in bytes."""
     size = spec.preprocessing.size_px
@@ -67,52 +58,43 @@ def segment(spec: BackboneSpec, found: CachedWeights) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--backbone", default="retfound-mae-nature-cfp")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--segment", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    spec = registry.backbone_spec(given.backbone)
-    if given.segment:
-        path, digest = given.segment
+def measure(options: argparse.Namespace) -> Report:
+    spec = registry.backbone_spec(options.backbone)
+    if options.segment:
+        path, digest = options.segment
         segment(spec, CachedWeights(path=Path(path), digest=digest, origin="random"))
-        return
+        sys.exit()
     with tempfile.TemporaryDirectory() as folder:
-        found = make_weights(spec, Path(folder))
-        runs = [
-            (seconds(by_timm, spec, found), seconds(by_retq, spec, found))
-            for _ in range(given.repeat + 1)
-        ][1:]
+        made = make_weights(spec, Path(folder))
+        found = compare(
+            {"timm": lambda: by_timm(spec, made), "retq": lambda: by_retq(spec, made)},
+            repeat=2 if options.quick else options.repeat,
+        )
         command = [sys.executable, __file__, "--backbone", spec.id, "--segment"]
         done = subprocess.run(
-            [*command, str(found.path), found.digest],
+            [*command, str(made.path), made.digest],
             stdout=subprocess.PIPE,
             check=True,
             env=os.environ,
         )
-        size = found.path.stat().st_size
-    timm_s, retq_s = (statistics.median(one) for one in zip(*runs, strict=True))
-    result = {
-        "backbone": spec.id,
-        "file_bytes": size,
-        "timm_s": round(timm_s, 3),
-        "retq_s": round(retq_s, 3),
-        "ratio": round(retq_s / timm_s, 2),
-        "peak_bytes": int(done.stdout),
-    }
-    if given.json:
-        print(json.dumps(result, indent=2))
-        return
-    print(f"{spec.id}, {size / 1e6:.0f} MB, median of {given.repeat}")
-    print(f"timm builds and loads  {timm_s:6.2f} s")
-    print(f"retq loads and checks  {retq_s:6.2f} s   {result['ratio']} x")
-    print(
-        f"peak memory, one photograph at {spec.preprocessing.size_px} px  "
-        f"{result['peak_bytes'] / 2**30:.2f} GiB"
+        size = made.path.stat().st_size
+    report = Report(
+        "Loading a backbone from the cache",
+        what=f"`{spec.id}`, {size / 1e6:.0f} MB of random weights: timm builds the model and loads "
+        "the file; retq does, and checks the digest of every byte.",
+        how=f"{len(found.samples['timm'])} rounds, taking turns.",
     )
+    report.add_times(found, against="timm")
+    report.notes.append(
+        f"Peak memory of a process that loads it and runs it over one photograph at "
+        f"{spec.preprocessing.size_px} px: {int(done.stdout) / 2**30:.2f} GiB."
+    )
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backbone", default="retfound-mae-nature-cfp")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--segment", nargs=2, help=argparse.SUPPRESS)
+    main(measure, parser)

@@ -1,10 +1,10 @@
 """How long a search through a large index takes, and how much memory: the call, and `retq search`.
 
-    python benchmarks/index_search.py [--records 100000] [--json]
+    python benchmarks/index_search.py [--records 100000] [--quick] [--json]
 
 The index is made in a temporary folder: so many records that point to a Hub, four versions to a
-name, drawn with a fixed seed. Each figure is the median of some runs; memory is the largest share
-of main memory that a process of its own held, the interpreter included.
+name, drawn with a fixed seed. Memory is the largest share of main memory that a process of its own
+held, the interpreter included.
 """
 
 import argparse
@@ -19,6 +19,8 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+
+from ab import Report, duration, main
 
 from retq_hub import catalogue
 from retq_hub.index import FILE
@@ -127,47 +129,37 @@ def process(arguments: tuple[str, ...], registry: str) -> Figures:
     return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, lines
 
 
-def row(what: str, runs: list[Figures]) -> dict[str, object]:
+def row(what: str, runs: list[Figures]) -> tuple[str, ...]:
     """Sum up some runs."""
-    return {
-        "what": what,
-        "seconds": round(statistics.median(one[0] for one in runs), 4),
-        "cpu_seconds": round(statistics.median(one[1] for one in runs), 4),
-        "mb": round(max(one[2] for one in runs)),
-        "found": runs[0][3],
-    }
+    wall, cpu, mb, _ = zip(*runs, strict=True)
+    times = [min(wall), statistics.median(wall), max(wall), statistics.median(cpu)]
+    return (what, *map(duration, times), f"{max(mb):.0f}", str(runs[0][3]))
 
 
-def main() -> None:
-    """Make the index, run everything and print the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+def measure(options: argparse.Namespace) -> Report:
+    repeat, records = (1, options.records // 10) if options.quick else (5, options.records)
     with tempfile.TemporaryDirectory() as folder:
         # In a process of its own: a child's memory counts from its parent's.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            path = pool.submit(make_index, Path(folder), options.records).result()
+            path = pool.submit(make_index, Path(folder), records).result()
         size = path.stat().st_size
         rows = [
-            row(what, [call(path, code) for _ in range(options.runs)])
-            for what, code in CALLS.items()
+            row(what, [call(path, code) for _ in range(repeat)]) for what, code in CALLS.items()
         ]
         for what, arguments in COMMANDS.items():
             place = folder if arguments[0] == "search" else ""
-            rows.append(row(what, [process(arguments, place) for _ in range(options.runs)]))
-    if options.json:
-        print(json.dumps({"records": options.records, "bytes": size, "rows": rows}, indent=2))
-        return
-    print(f"{options.records} records, {size / 2**20:.1f} MiB, median of {options.runs} runs\n")
-    print(f"{'':36} {'s':>8} {'cpu s':>8} {'MB':>5} {'found':>7}")
-    for one in rows:
-        print(
-            f"{one['what']:36} {one['seconds']:8.3f} {one['cpu_seconds']:8.3f} {one['mb']:5} "
-            f"{one['found']:7}"
-        )
+            rows.append(row(what, [process(arguments, place) for _ in range(repeat)]))
+    report = Report(
+        "Searching a large index",
+        what=f"{records} records, {size / 2**20:.0f} MiB: reading and searching it in Python, and "
+        "the commands from start to end.",
+        how=f"{repeat} runs each, every one in a process of its own.",
+    )
+    report.add_table(("", "min", "median", "max", "processor, median", "MB at most", "found"), rows)
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--records", type=int, default=100_000)
+    main(measure, parser)

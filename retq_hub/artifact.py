@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from retq_hub import arrays, schema
 from retq_hub.arrays import MAX_FILE_BYTES
@@ -18,7 +18,6 @@ from retq_hub.errors import (
     Finding,
     IntegrityError,
     ManifestError,
-    NotFoundError,
     UsageError,
 )
 from retq_hub.inspection import (
@@ -29,7 +28,9 @@ from retq_hub.inspection import (
     sense_findings,
     shape_findings,
 )
-from retq_hub.manifest import FileDigest, QueryManifest, from_json, to_json
+from retq_hub.manifest import FileDigest, QueryManifest, to_json
+from retq_hub.manifestfile import read as read_manifest
+from retq_hub.manifestfile import read_anew
 from retq_hub.picture import PICTURE, picture_findings
 from retq_hub.storage import json_text, whole_folder
 
@@ -119,38 +120,6 @@ class Artifact:
     attention: Attention | None = None
 
 
-def read_manifest(folder: Path) -> QueryManifest:
-    """Read and check ``retq.json`` alone.
-
-    Raises:
-        NotFoundError: The folder holds no artifact.
-        ManifestError: The manifest breaks its schema.
-    """
-    path = folder / MANIFEST
-    if not folder.exists():
-        raise NotFoundError(f"there is no folder {folder}", hint="check the path")
-    if not path.is_file():
-        raise NotFoundError(
-            f"{folder} is no artifact: it has no {MANIFEST}", hint="name a folder that has one"
-        )
-    document = schema.read_json(path)
-    schema.check(document, schema.QUERY, subject=str(path))
-    return _manifest(document, path)
-
-
-def _manifest(document: Any, path: Path) -> QueryManifest:  # noqa: ANN401 - any JSON value
-    """Refuse what the schema lets pass and no digest can hold: huge integers, lone surrogates."""
-    try:
-        manifest = from_json(document, QueryManifest)
-        _ = manifest.digest
-    except ValueError as error:
-        line = str(error).splitlines()[0]
-        raise ManifestError(
-            str(path), [Finding(where="", what=line)], hint="get the artifact again"
-        ) from error
-    return manifest
-
-
 def read(folder: Path) -> Artifact:
     """Read an artifact and check it throughout.
 
@@ -192,7 +161,7 @@ def findings(folder: Path) -> list[Finding]:
         NotFoundError: The folder holds no artifact.
     """
     try:
-        manifest = read_manifest(folder)
+        manifest = read_anew(folder)
     except ManifestError as error:
         return [replace(one, where=f"{MANIFEST}/{one.where}") for one in error.findings]
     found = [*sense_findings(manifest)]

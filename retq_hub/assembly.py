@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from retq_hub import artifact, cardfile, composition, lockcard, registry, schema, syncing
+from retq_hub import artifact, cardfile, composition, lockcard, schema, syncing
 from retq_hub.composition import Composition
 from retq_hub.errors import RetqError, UsageError
 from retq_hub.lock import FILE, Lock
@@ -13,7 +13,7 @@ from retq_hub.pinning import pin
 from retq_hub.progress import Progress
 from retq_hub.storage import write_text
 
-__all__ = ["card", "compose", "lock", "pull"]
+__all__ = ["card", "compose", "fetch", "lock"]
 
 
 def lock(
@@ -104,26 +104,23 @@ def card(found: Composition, *, repo: str | None = None) -> str:
     )
 
 
-def pull(name: str, *, into: Path | None = None, progress: Progress | None = None) -> Path:
-    """Get a query, or a composed pipeline with all its queries, verified; no backbone is fetched.
+def fetch(
+    found: Composition, *, into: Path | None = None, progress: Progress | None = None
+) -> Path:
+    """Get all queries of a composed pipeline, verified; no backbone is fetched.
 
     Args:
-        name: As for `retq_hub.registry.pull`, or a composed pipeline's.
-        into: A folder in which ``<name>/`` is made; the cache if not given.
+        found: The pipeline.
+        into: A folder in which lock and card are copied to ``<name>/``; not copied if not given.
         progress: Where to say what should be known.
 
     Returns:
-        Where it lies.
+        Where lock and card lie.
 
     Raises:
         UsageError: A folder of that name holds something else, or a copy would not be whole.
-        RetqError: As `retq_hub.registry.pull`, `locate` and `retq_hub.syncing.sync_queries`.
+        RetqError: As `retq_hub.syncing.sync_queries`.
     """
-    found = composition.either(
-        name, lambda: registry.pull(name, into=into, progress=progress), progress=progress
-    )
-    if isinstance(found, Path):
-        return found
     for _ in syncing.sync_queries(found.lock, found.base, progress=progress):
         pass
     return found.base if into is None else _copied(found, into)

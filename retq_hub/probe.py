@@ -1,17 +1,21 @@
 """The probe image and the fingerprint: how two sets of weights are compared by what they compute.
 
 The probe is drawn with integers only, so that every machine draws the same bytes; it looks enough
-like a fundus photograph (disc, fovea, arcades, spots) to make the usual queries answer.
+like a fundus photograph (disc, fovea, arcades, spots) to make the usual queries answer. Comparing
+fingerprints takes no numpy, whose import would be most of the time of `retq list`.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from retq_hub.errors import IntegrityError
 from retq_hub.manifest import Fingerprint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["METHOD", "TOLERANCE", "deviation", "fingerprint", "probe_image"]
 
@@ -28,7 +32,7 @@ _NUMBERS = 64
 _UNIT = 1024
 
 
-def probe_image(size_px: int) -> NDArray[np.uint8]:
+def probe_image(size_px: int) -> "NDArray[np.uint8]":
     """Draw the probe.
 
     Args:
@@ -37,6 +41,8 @@ def probe_image(size_px: int) -> NDArray[np.uint8]:
     Returns:
         (S, S, 3) uint8, RGB, 0-255.
     """
+    import numpy as np
+
     steps = (2 * np.arange(size_px, dtype=np.int64) + 1) * _UNIT // (2 * size_px)
     y, x = np.meshgrid(steps, steps, indexing="ij")
     from_centre = (x - 512) ** 2 + (y - 512) ** 2
@@ -61,7 +67,7 @@ def probe_image(size_px: int) -> NDArray[np.uint8]:
     return canvas.clip(0, 255).astype(np.uint8)
 
 
-def fingerprint(layers: Sequence[NDArray[np.float32]]) -> Fingerprint:
+def fingerprint(layers: "Sequence[NDArray[np.float32]]") -> Fingerprint:
     """Project the probe's tokens to 64 numbers.
 
     Number k is the sum over layer, token and channel of ``a[k, l] b[k, n] c[k, d] token[l, n, d]``
@@ -74,6 +80,8 @@ def fingerprint(layers: Sequence[NDArray[np.float32]]) -> Fingerprint:
     Returns:
         The fingerprint.
     """
+    import numpy as np
+
     tokens = np.stack(layers).astype(np.float64)
     L, N, D = tokens.shape
     a, b, c = (_signs(axis, count) for axis, count in (("layer", L), ("token", N), ("width", D)))
@@ -89,12 +97,13 @@ def deviation(one: Fingerprint, other: Fingerprint) -> float:
     """
     if one.method != other.method:
         raise IntegrityError(f"fingerprints by {one.method} and {other.method} do not compare")
-    first, second = np.asarray(one.values), np.asarray(other.values)
-    return float(np.linalg.norm(first - second) / max(float(np.linalg.norm(first)), 1e-12))
+    return math.dist(one.values, other.values) / max(math.hypot(*one.values), 1e-12)
 
 
-def _signs(axis: str, count: int) -> NDArray[np.float64]:
+def _signs(axis: str, count: int) -> "NDArray[np.float64]":
     """Give (64, count) signs that are the same everywhere."""
+    import numpy as np
+
     bits = _NUMBERS * count
     stream = hashlib.shake_256(f"{METHOD}/{axis}".encode()).digest((bits + 7) // 8)
     raw = np.unpackbits(np.frombuffer(stream, dtype=np.uint8), bitorder="little")[:bits]

@@ -47,6 +47,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_help_names_every_command(retq: Run) -> None:
     text = retq("--help").stdout
+    assert max(map(len, text.splitlines())) <= 80
     assert all(f"\n  {name} " in text for name in _COMMANDS)
     assert "not a medical device" in text
 
@@ -70,6 +71,19 @@ def test_light_commands_start_without_torch(
         "import sys; from retq_hub.cli.app import cli; "
         f"cli.main({list(arguments)!r}, standalone_mode=False); "
         "sys.exit('torch' in sys.modules or 'huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("list",), ("info", "idrid-disc")])
+def test_what_is_asked_most_starts_without_numpy_and_the_validator(
+    arguments: tuple[str, ...], cache: Path
+) -> None:
+    code = (
+        "import sys; from retq_hub.cli.app import cli; "
+        f"cli.main({list(arguments)!r}, standalone_mode=False); "
+        "sys.exit('numpy' in sys.modules or 'jsonschema' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -65,6 +65,7 @@ def pinned(spec, ref, **changes):
         ("tiny-vit", "0" * 64, "c" * 64, False),
         ("other", None, None, False),
         (None, None, "0" * 64, False),
+        ("tiny-vit", None, "d" * 64, None),
         (None, None, None, None),
     ],
 )
@@ -72,7 +73,7 @@ def test_a_listed_query_fits_by_weights_and_preprocessing_as_far_as_known(
     backbone, weights, preprocessing, expected
 ):
     known = compatibility.Equivalents(
-        id="tiny-vit", preprocessing_digest="c" * 64, weights=("a" * 64, "b" * 64)
+        id="tiny-vit", preprocessing_digests=("c" * 64, "d" * 64), weights=("a" * 64, "b" * 64)
     )
     found = known.fits(backbone=backbone, weights=weights, preprocessing=preprocessing)
     assert found is expected

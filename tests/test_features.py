@@ -257,7 +257,10 @@ def test_nothing_half_written_is_left_when_an_image_cannot_be_read(pictures, loa
     pictures[1].image.write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"1\.png"):
         TokenCache(backbone=loadable).fill(pictures, basis(1), progress=Silent())
-    assert [path.stem for path in stored(cache)] == [pictures[0].image_digest]
+    kept = {path.stem for path in stored(cache)}
+    # The third one is read while the backbone has the first: it may be done, and then it is kept.
+    assert pictures[0].image_digest in kept
+    assert kept <= {pictures[0].image_digest, pictures[2].image_digest}
     assert [path for path in (cache / "tokens").rglob("*") if path.suffix == ".part"] == []
 
 

@@ -13,30 +13,31 @@ from retq_hub.errors import RetqError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
-    "adapt": "adapt",
-    "algebra": "algebra",
-    "backbones": "backbones",
-    "card": "card",
-    "compile-text": "compile_text",
-    "demo": "demo",
-    "doctor": "doctor",
-    "evaluate": "evaluate",
-    "index": "index",
-    "info": "info",
-    "list": "search",
-    "lock": "lock",
-    "port": "port",
-    "pull": "registry",
-    "push": "publish",
-    "search": "search",
-    "segment": "segment",
-    "serve": "serve",
-    "sync": "lock",
-    "train": "train",
-    "train-labels": "train_labels",
-    "validate": "validate",
-    "yank": "publish",
+    "adapt": ("adapt", "Adapt a query of texts to a few labelled images."),
+    "algebra": ("algebra", "Compare, merge, average and subtract queries of one backbone."),
+    "backbones": ("backbones", "List, describe, fetch and verify backbones."),
+    "card": ("card", "Make card and picture of an artifact anew."),
+    "compile-text": ("compile_text", "Make an artifact of words, for backbones that know texts."),
+    "demo": ("demo", "Segment the example photograph and write a report."),
+    "doctor": ("doctor", "Check the installation, the cache and the registries."),
+    "evaluate": ("evaluate", "Score a query on a split, and record the figures."),
+    "index": ("index", "Build, check and change the index of a registry folder."),
+    "info": ("info", "Show what is known of a query."),
+    "list": ("search", "List the queries of all registries."),
+    "lock": ("lock", "Pin queries and their backbone by commits and digests."),
+    "port": ("port", "Carry a query over to another backbone, without labels."),
+    "pull": ("registry", "Get verified copies of queries."),
+    "push": ("publish", "Publish an artifact on a Hub, as one commit and one tag."),
+    "search": ("search", "Find queries in all registries and on the Hub."),
+    "segment": ("segment", "Segment and grade images, folders and volumes."),
+    "serve": ("serve", "Serve a hub of your own, with a gallery."),
+    "sync": ("lock", "Bring here all that a lock pins, verified."),
+    "train": ("train", "Train a query on images and masks."),
+    "train-labels": ("train_labels", "Train a query that grades, on images with labels."),
+    "validate": ("validate", "Check an artifact, and how it behaves."),
+    "yank": ("publish", "Withdraw a published version."),
 }
+"""The module of each command, and what `retq --help` says of it without importing that."""
 
 _INTERRUPTED = 130
 
@@ -50,9 +51,13 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"retq_hub.cli.{_COMMANDS[cmd_name]}")
+        module = import_module(f"retq_hub.cli.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

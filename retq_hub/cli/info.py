@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from retq_hub import artifact, registry
+from retq_hub import artifact, lookup, registry
 from retq_hub.cli.console import BarProgress, print_facts, print_json, say
 from retq_hub.cli.options import json_option
 from retq_hub.kinds import CLASSIFICATION, TEXT
 from retq_hub.manifest import QueryManifest, to_json
-from retq_hub.repository import Resolved
 
 if TYPE_CHECKING:
     from retq_hub.composition import Composition
+    from retq_hub.repository import Resolved
     from retq_hub.spec import BackboneSpec
 
 __all__ = ["info_command"]
@@ -27,10 +27,8 @@ def info_command(name: str, as_json: bool) -> None:
 
     Of a query on a Hub only the manifest is downloaded. Also of a lock or a composed pipeline.
     """
-    from retq_hub import composition
-
     progress = BarProgress()
-    known = composition.either(name, lambda: _known(name, progress), progress=progress)
+    known = lookup.either(name, lambda: _known(name, progress), progress=progress)
     if not isinstance(known, tuple):
         _print_pipeline(known, as_json)
         return
@@ -44,10 +42,10 @@ def info_command(name: str, as_json: bool) -> None:
     print_facts([*_rows(manifest), *(_hub_rows(found) if found else ())])
 
 
-def _known(name: str, progress: BarProgress) -> tuple[QueryManifest, Resolved | None]:
-    from retq_hub import remote
-
+def _known(name: str, progress: BarProgress) -> "tuple[QueryManifest, Resolved | None]":
     if hub := registry.hub_name(name):
+        from retq_hub import remote
+
         return remote.manifest(hub.text, hub.pin)
     return artifact.read_manifest(registry.locate(name, progress=progress)), None
 
@@ -97,7 +95,7 @@ def _pipeline_rows(found: "Composition", members: Sequence[QueryManifest]) -> li
     ]
 
 
-def _document(found: Resolved) -> dict[str, Any]:
+def _document(found: "Resolved") -> dict[str, Any]:
     described = found.repository.described
     return {
         "repo": found.repo,
@@ -110,7 +108,7 @@ def _document(found: Resolved) -> dict[str, Any]:
     }
 
 
-def _hub_rows(found: Resolved) -> list[tuple[str, str]]:
+def _hub_rows(found: "Resolved") -> list[tuple[str, str]]:
     repository = found.repository
     versions = [
         one + (f" (yanked: {repository.yanked[one]})" if one in repository.yanked else "")

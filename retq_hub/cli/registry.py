@@ -25,10 +25,10 @@ def pull_command(names: tuple[str, ...], output: Path | None, as_json: bool) -> 
     NAME, NAME@VERSION, or of a Hub ns/NAME, ns/NAME@VERSION (also a branch or commit). A composed
     pipeline comes with its queries.
     """
-    from retq_hub import assembly
+    from retq_hub import lookup
 
     progress = BarProgress()
-    places = {name: str(assembly.pull(name, into=output, progress=progress)) for name in names}
+    places = {name: str(lookup.pull(name, into=output, progress=progress)) for name in names}
     if as_json:
         print_json(places)
     else:

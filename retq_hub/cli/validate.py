@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from retq_hub import composition, registry
+from retq_hub import lookup, registry
 from retq_hub.cli.console import BarProgress, print_json
 from retq_hub.cli.options import json_option
 from retq_hub.errors import CheckFailed
@@ -24,9 +24,7 @@ def validate_command(name: str, replay: bool, as_json: bool) -> None:
     A lock or a composed pipeline is checked with all its members.
     """
     progress = BarProgress()
-    found = composition.either(
-        name, lambda: registry.locate(name, progress=progress), progress=progress
-    )
+    found = lookup.either(name, lambda: registry.locate(name, progress=progress), progress=progress)
     if isinstance(found, Path):
         verdict = validate(found, replay=replay, progress=progress)
     else:

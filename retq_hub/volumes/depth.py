@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import expit
 
 from retq_hub.errors import ImageError
 
@@ -108,6 +107,8 @@ def windowed(values: NDArray[Any], window: Window) -> NDArray[np.float64]:
         raise ValueError(f"a window {window.width:g} wide")
     away = (np.asarray(values, dtype=np.float64) - (window.centre - moved / 2)) / width
     if window.function == "SIGMOID":
+        from scipy.special import expit
+
         return np.asarray(expit(4 * away))
     return np.clip(away + 0.5, 0, 1)
 
