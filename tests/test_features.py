@@ -277,7 +277,7 @@ def test_a_backbone_that_decodes_at_a_fraction_has_tokens_of_its_own(tiny, tmp_p
     scaled = TokenCache(backbone=LazyBackbone(str(path)))
     full = TokenCache(backbone=LazyBackbone(str(tiny.path)))
     pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    photograph = Image.fromarray(pixels).resize((640, 480), Image.Resampling.BICUBIC)
+    photograph = Image.fromarray(pixels).resize((1280, 1200), Image.Resampling.BICUBIC)
     photograph.save(tmp_path / "eye.jpg", quality=95)
     file, what = Picture(tmp_path / "eye.jpg"), basis(1, pixels=METHOD)
     scaled.fill([file], what, progress=Silent())
