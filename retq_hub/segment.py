@@ -18,7 +18,7 @@ from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
 from retq_hub.heatmap import photograph
 from retq_hub.images import SUFFIXES, image_files, read
-from retq_hub.outputs import Job, Options, Origin, wanted, write
+from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
 from retq_hub.overlay import MAX_SIDE_PX
 from retq_hub.photograph import Photograph
 from retq_hub.pipeline import Pipeline
@@ -166,8 +166,10 @@ def segment(
             continue
         found = one.result or []
         rows.update({key_of(row): row for row in found})
-        with storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
-            stream.write(as_lines(found))
+        with storage_errors(journal):
+            output.mkdir(parents=True, exist_ok=True)
+            with journal.open("a", encoding="utf-8") as stream:
+                stream.write(as_lines(found))
     if rows:
         write_text(journal, as_lines(rows.values()))
         write_text(output / "summary.csv", as_csv(rows.values()))
@@ -257,6 +259,8 @@ def _is_done(
             if row.weights_digest != pipeline.backbone.weights_digest:
                 return False
             if row.preprocessing_digest not in (None, pipeline.backbone.spec.preprocessing_digest):
+                return False
+            if lacks(row, query.manifest, options):
                 return False
             found.append(row)
     if not all((output / file).is_file() for file in wanted(job, found, options)):
