@@ -29,6 +29,7 @@ from retq_hub import Pipeline, Query
 from retq_hub.embedded import EXAMPLE_IMAGE
 from retq_hub.outputs import Job, Options, Origin, write
 from retq_hub.result import Result
+from retq_hub.threads import spread
 
 SIZE = (4288, 2848)
 PARTS = ("grids", "areas", "runs", "masks")
@@ -56,6 +57,11 @@ def seconds(what: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, found
 
 
+def runs(result: Result, size: tuple[int, int]) -> list[list[Any]]:
+    marks = result.marks()
+    return spread(lambda name: marks.pop(name).runs(*size), list(marks))
+
+
 def parts(
     grids: Callable[[], Result], size: tuple[int, int], origin: Origin, folder: Path
 ) -> dict[str, float]:
@@ -63,7 +69,7 @@ def parts(
     grids_s, result = seconds(grids)
     tasks: dict[str, Callable[[], Any]] = {
         "areas": result.areas,
-        "runs": lambda: [marks.runs(*size) for _, marks in result.marks()],
+        "runs": lambda: runs(result, size),
         "masks": lambda: write(result, JOB, origin, folder, Options(overlays=False)),
     }
     return {"grids": grids_s} | {name: grids_s + seconds(one)[0] for name, one in tasks.items()}

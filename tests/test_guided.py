@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -76,3 +78,12 @@ def test_targets_are_filtered_apart():
     together = sharpen(grid, image, **settings)
     for number in range(3):
         torch.testing.assert_close(together[number], sharpen(grid[[number]], image, **settings)[0])
+
+
+def test_one_filter_serves_several_threads():
+    lead = Lead(random(60, 60, seed=1).numpy(), radius_px=3, epsilon=1e-2)
+    grids = random(40, 1, 9, 9).numpy()
+    alone = [lead(grid) for grid in grids]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(alone, pool.map(lead, grids), strict=True):
+            np.testing.assert_array_equal(one, other)
