@@ -24,6 +24,8 @@ HERE = Path(__file__).resolve().parent
 ORDER = (
     "cold_start",
     "startup",
+    "throughput",
+    "memory",
     "training",
     "streaming_metrics",
     "backbone_loading",

@@ -92,6 +92,12 @@ class Backbone:
         state = {name: tensor.numpy() for name, tensor in self._encoder.state.items()}
         return _built, (self.spec, state, self.weights_digest)
 
+    def __copy__(self) -> "Backbone":
+        """Copy it without its network, which both have then."""
+        other = object.__new__(Backbone)
+        other.__dict__.update(self.__dict__)
+        return other
+
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
         other = copy(self)

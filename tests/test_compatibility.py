@@ -49,6 +49,25 @@ def test_another_preprocessing_is_refused_whatever_the_weights(tiny, ref):
         compatibility.check(other, tiny.spec, ref.weights_digest, never)
 
 
+@pytest.mark.parametrize("weights", [None, "0" * 64])
+def test_another_decoding_alone_is_let_in_with_a_note_both_ways(tiny, ref, weights):
+    way = replace(tiny.spec.preprocessing, decoding="scaled")
+    scaled = replace(tiny.spec, preprocessing=way)
+    theirs = replace(ref, preprocessing_digest=scaled.preprocessing_digest)
+    assert scaled.preprocessing_digest != tiny.spec.preprocessing_digest
+    for made_for, spec, word in ((ref, scaled, "full"), (theirs, tiny.spec, "scaled")):
+        digest = weights or ref.weights_digest
+        note = compatibility.check(made_for, spec, digest, lambda: ref.fingerprint)
+        assert f"made with {word} decoding" in note
+        assert ("compute the same" in note) == (weights is not None)
+        known = compatibility.equivalents(spec, None, [])
+        preprocessing = made_for.preprocessing_digest
+        assert known.fits(backbone=None, weights=None, preprocessing=preprocessing) is None
+    grey = replace(scaled, preprocessing=replace(way, grey=True))
+    with pytest.raises(BackboneMismatch):
+        compatibility.check(ref, grey, ref.weights_digest, never)
+
+
 def pinned(spec, ref, **changes):
     """The spec as it is once its weights are pinned, or that of another backbone like it."""
     return replace(spec, weights_digest=ref.weights_digest, fingerprint=ref.fingerprint, **changes)

@@ -6,9 +6,11 @@ Ray is an extra; nothing here imports it before it is asked for.
 import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from retq_hub.errors import Unreachable, UsageError
@@ -23,6 +25,7 @@ ABSENT = (
 
 _CLIENT = "ray://"
 _PATIENCE_S = 5.0
+_STDERR = 2
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -107,7 +110,8 @@ def _start(ray: Any, cluster: Cluster) -> None:  # noqa: ANN401
         return
     _knock(cluster.address)
     try:
-        ray.init(address=cluster.address, **talk)
+        with nullcontext() if cluster.debug else _hushed():
+            ray.init(address=cluster.address, **talk)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise _unreachable(cluster.address, reason) from error
@@ -129,10 +133,24 @@ def _knock(address: str) -> None:
         raise _unreachable(address, error.strerror or str(error)) from error
 
 
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep off stderr what Ray's own library, which is no Python, says while it tries."""
+    sys.stderr.flush()
+    kept = os.dup(_STDERR)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), _STDERR)
+        yield
+    finally:
+        os.dup2(kept, _STDERR)
+        os.close(kept)
+
+
 def _unreachable(address: str, reason: str) -> Unreachable:
     return Unreachable(
         f"the Ray cluster at {address} cannot be reached: {reason.rstrip('.')}",
-        hint="check --cluster; `ray status` on one of its machines says whether it runs",
+        hint="check the address; a cluster that wants a token needs RAY_AUTH_MODE=token",
     )
 
 
