@@ -20,6 +20,7 @@ _COMMANDS = {
     "compile-text": "compile_text",
     "demo": "demo",
     "doctor": "doctor",
+    "embed": "embed",
     "evaluate": "evaluate",
     "index": "index",
     "info": "info",

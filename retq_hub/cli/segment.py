@@ -1,16 +1,18 @@
 """``retq segment``: apply queries to images and write masks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
+from retq_hub.cli.stored_options import check_given, stored_options
 from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
+    from retq_hub.outputs import Options
     from retq_hub.pipeline import Pipeline
     from retq_hub.segment import Outcome
     from retq_hub.summary import Line, Row
@@ -23,7 +25,8 @@ _SHOWN = 20
 
 
 @click.command("segment")
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1)
+@stored_options
 @click.option("-q", "--query", "queries", multiple=True, help="A query; repeatable.")
 @click.option("--lock", help="Instead: all queries of a lock, exactly as they are pinned.")
 @click.option(
@@ -42,6 +45,8 @@ _SHOWN = 20
 @json_option
 def segment_command(
     images: tuple[str, ...],
+    from_tokens: Path | None,
+    areas: bool,
     queries: tuple[str, ...],
     lock: str | None,
     output: Path,
@@ -57,9 +62,18 @@ def segment_command(
 
     Done ones are skipped on a second run.
     """
+    check_given(from_tokens, images, areas=areas, lock=lock, volume=volume, backbone=backbone)
     _check_one(queries, lock, backbone, allow_mismatch)
-    from dataclasses import asdict
+    if from_tokens is not None:
+        from retq_hub.outputs import Options
 
+        options = Options(probability=probability, areas=areas, force=force)
+        answered = _from_store(from_tokens, queries, allow_mismatch, output, options)
+        if as_json:
+            print_json(_document(answered, output))
+        else:
+            _print_images(answered, output)
+        return
     from retq_hub.segment import Options, find_images, segment
     from retq_hub.volumes.run import divide, segment_volumes
 
@@ -75,14 +89,9 @@ def segment_command(
     for error in failed.values():
         progress.note(f"retq: {error}")
     if as_json:
-        document = {
-            "output": str(output),
-            "done": done.done,
-            "skipped": done.skipped,
-            "failed": {image: error.found for image, error in done.failed.items()},
-            "rows": [asdict(row) for row in done.rows],
-        }
-        print_json(document | ({"volumes": volume_document(scanned)} if scans else {}))
+        print_json(
+            _document(done, output) | ({"volumes": volume_document(scanned)} if scans else {})
+        )
     else:
         if jobs:
             _print_images(done, output)
@@ -91,6 +100,39 @@ def segment_command(
     if failed:
         used = done.done + done.skipped + scanned.done + scanned.skipped
         raise SystemExit(1 if used else list(failed.values())[-1].exit_code)
+
+
+def _from_store(
+    folder: Path,
+    queries: tuple[str, ...],
+    allow_mismatch: bool,
+    output: Path,
+    options: "Options",
+) -> "Outcome[Row]":
+    """Apply queries to what is stored."""
+    from retq_hub.store.answers import segment_store
+    from retq_hub.store.pipeline import StoredPipeline
+
+    progress = BarProgress()
+    pipeline = StoredPipeline.from_pretrained(
+        folder, queries, allow_mismatch=allow_mismatch, progress=progress
+    )
+    for note in pipeline.notes:
+        progress.note(note)
+    return segment_store(pipeline, output, options=options, progress=progress)
+
+
+def _document(done: "Outcome[Row]", output: Path) -> dict[str, Any]:
+    """Give what machines read of images."""
+    from dataclasses import asdict
+
+    return {
+        "output": str(output),
+        "done": done.done,
+        "skipped": done.skipped,
+        "failed": {image: error.found for image, error in done.failed.items()},
+        "rows": [asdict(row) for row in done.rows],
+    }
 
 
 def _print_images(done: "Outcome[Row]", output: Path) -> None:

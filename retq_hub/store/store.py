@@ -1,6 +1,6 @@
 """A store that is read: embeddings and tokens of images, with no backbone and no photograph."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,21 +72,30 @@ class Batch:
         """The (B, 196 * 196, 20) float16 pixel channels, where they are needed."""
         return self._rows(CHANNELS) if self.needs.channels else None
 
-    @cached_property
-    def scenes(self) -> tuple[Scene, ...]:
-        """What else queries read of each image, as `retq_hub.preparation.scene` gives it."""
-        guides = {side: self._rows(guide_name(side)).numpy() for side in self.needs.guides}
-        return tuple(
-            Scene(
-                size=entry.size,
-                channels=None if self.channels is None else self.channels[place].float().numpy(),
-                guides={
-                    side: found[place].astype(np.float32) / np.float32(255)
-                    for side, found in guides.items()
-                },
-            )
-            for place, entry in enumerate(self.entries)
+    def scene(self, number: int, *, channels: bool = True) -> Scene:
+        """Give what queries read beside the tokens, as `retq_hub.preparation.scene` does.
+
+        Args:
+            number: Of the image in the batch.
+            channels: Whether its pixel channels are wanted, where they are needed at all.
+        """
+        found = self.channels if channels else None
+        return Scene(
+            size=self.entries[number].size,
+            channels=None if found is None else found[number].float().numpy(),
+            guides={
+                side: rows[number].numpy().astype(np.float32) / np.float32(255)
+                for side, rows in self._guides.items()
+            },
         )
+
+    def single(self, number: int) -> TokenSet:
+        """Give the (N, D) float32 tokens of one of the images."""
+        return {place: found[number].float() for place, found in self.tokens.items()}
+
+    @cached_property
+    def _guides(self) -> dict[int, Tensor]:
+        return {side: self._rows(guide_name(side)) for side in self.needs.guides}
 
     def _rows(self, name: str) -> Tensor:
         return self.shard.rows(name, self.start, self.start + len(self.entries))
@@ -191,12 +200,25 @@ class Store:
         self._check(Needs(plan={}, embed=False, channels=True, guides=()))
         return self._one(image, CHANNELS).float()
 
-    def batches(self, needs: Needs, *, size: int) -> Iterator[Batch]:
-        """Go through all images, some at once, in the order in which they were written.
+    def batch(self, image: str | Path, needs: Needs) -> Batch:
+        """Give one image, as `batches` gives several.
+
+        Raises:
+            NotFoundError: There is no such image.
+            UsageError: The store does not hold what is needed.
+        """
+        self._check(needs)
+        return _batch([self._place(image)], needs)
+
+    def batches(
+        self, needs: Needs, *, size: int, images: Container[str] | None = None
+    ) -> Iterator[Batch]:
+        """Go through images, some at once, in the order in which they were written.
 
         Args:
             needs: What is read of them.
             size: So many images at most; fewer at a shard's end.
+            images: Paths of those that are wanted, as they were given; all if not given.
 
         Raises:
             UsageError: The store does not hold what is needed.
@@ -204,7 +226,9 @@ class Store:
         """
         self._check(needs)
         together: list[_Place] = []
-        for place in self._by_path.values():
+        for path, place in self._by_path.items():
+            if images is not None and path not in images:
+                continue
             if together and not _follows(together[-1], place, len(together), size):
                 yield _batch(together, needs)
                 together = []
@@ -220,12 +244,16 @@ class Store:
             )
 
     def _one(self, image: str | Path, name: str) -> Tensor:
+        place = self._place(image)
+        return place.shard.rows(name, place.row, place.row + 1)[0]
+
+    def _place(self, image: str | Path) -> _Place:
         place = self._by_path.get(str(image)) or self._by_digest.get(str(image))
         if place is None:
             raise NotFoundError(
                 f"{self.folder} has no image {image}", hint="add it with `retq embed`"
             )
-        return place.shard.rows(name, place.row, place.row + 1)[0]
+        return place
 
 
 def _follows(last: _Place, place: _Place, count: int, size: int) -> bool:
