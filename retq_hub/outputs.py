@@ -15,13 +15,15 @@ from PIL import Image
 
 from retq_hub.backbone import Backbone
 from retq_hub.grading import Share, grading
-from retq_hub.marks import Mark, marks
 from retq_hub.overlay import attention_at, graded, overlay
-from retq_hub.result import Classification, Reading, Result, Segmentation
+from retq_hub.result import AREA_PX, Classification, Reading, Result, Segmentation
 from retq_hub.storage import whole_file
 from retq_hub.summary import Row
 
 __all__ = ["Job", "Options", "Origin", "wanted", "write"]
+
+_COMPONENT_PX = 1024
+"""Longer side at which the largest component is looked for."""
 
 _SAVING: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},
@@ -44,13 +46,11 @@ class Options:
     Attributes:
         probability: ``npy``: float32 of the image's size; ``png``: 16 bits, 65535 is certain.
         overlays: Whether to draw each image with its masks and gradings.
-        areas: Only say what is marked: rows, and no files.
         force: Do again what is done.
     """
 
     probability: Literal["npy", "png"] | None = None
     overlays: bool = True
-    areas: bool = False
     force: bool = False
 
 
@@ -107,8 +107,8 @@ def write(
     rows = []
     for name, found in result.items():
         stem = f"{job.stem}_{name}"
-        attention = None if options.areas else _write_attention(image, found, output, stem)
-        masks = [] if options.areas else _write_masks(found, output, stem, options)
+        attention = _write_attention(image, found, output, stem)
+        masks = _write_masks(found, output, stem, options)
         for number, members in enumerate(_said(found)):
             manifest = found.manifest
             row = Row(
@@ -180,27 +180,23 @@ def _write_attention(
 def _said(found: Reading) -> Iterator[dict[str, Any]]:
     """Give the members of each target's row that say something of the image."""
     told = grading(found)
-    marked = marks(found) if isinstance(found, Segmentation) else []
     for number in range(len(found.manifest.targets)):
         share = told.shares[number] if told else None
-        members = (
-            _marked(found, marked[number], number)
-            if isinstance(found, Segmentation)
-            else _unmarked(share)
-        )
-        yield members | {
+        yield (_marked(found, number) if isinstance(found, Segmentation) else _unmarked(share)) | {
             "probability": round(share.probability, 6) if share else None,
             "predicted": share.said if share else None,
         }
 
 
-def _marked(found: Segmentation, mark: Mark, number: int) -> dict[str, Any]:
-    x, y = mark.centroid or (None, None)
+def _marked(found: Segmentation, number: int) -> dict[str, Any]:
+    x, y = _centroid(found, number) or (None, None)
+    highest = float(found.probability_at(AREA_PX, AREA_PX)[number].max())
+    area = float(found.mask_at(AREA_PX, AREA_PX)[number].mean())
     return {
-        "area": round(mark.area, 6),
+        "area": round(area, 6),
         "centroid_x": x,
         "centroid_y": y,
-        "max_probability": round(mark.highest, 6),
+        "max_probability": round(highest, 6),
         "threshold": found.manifest.head.thresholds[number],
     }
 
@@ -208,6 +204,25 @@ def _marked(found: Segmentation, mark: Mark, number: int) -> dict[str, Any]:
 def _unmarked(share: Share | None) -> dict[str, Any]:
     nothing = dict.fromkeys(("area", "centroid_x", "centroid_y", "max_probability"))
     return {**nothing, "threshold": share.threshold if share else None}
+
+
+def _centroid(found: Segmentation, number: int) -> tuple[float, float] | None:
+    """Give the centroid of the largest 8-connected component, in pixels of the image."""
+    from scipy import ndimage
+
+    width, height = found.size
+    scale = min(1.0, _COMPONENT_PX / max(width, height))
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    mask = found.mask_at(*small)[number]
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    if count == 0:
+        return None
+    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    y, x = ndimage.center_of_mass(labels == largest)
+    return (
+        round((x + 0.5) * width / small[0] - 0.5, 1),
+        round((y + 0.5) * height / small[1] - 0.5, 1),
+    )
 
 
 def _save_probability(found: Segmentation, number: int, stem: Path, options: Options) -> None:

@@ -142,9 +142,7 @@ def told(rows: Iterable[Row]) -> list[Line]:
         groups.setdefault((row.image, row.query), []).append(row)
     for group in groups.values():
         lines += [
-            _line(row, row.target, row.area, row.max_probability)
-            for row in group
-            if row.area is not None
+            _line(row, row.target, row.area, row.max_probability) for row in group if row.mask
         ]
         whole = [row for row in group if row.probability is not None]
         highest = sorted(whole, key=lambda row: row.probability or 0.0)[-1:]

@@ -138,7 +138,6 @@ LINES: list[set[str]] = [
         "heatmap",
         "listing",
         "lock",
-        "marks",
         "plots",
         "preparation",
         "repository",
