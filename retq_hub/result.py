@@ -1,8 +1,9 @@
 """What queries say of one image: maps for what marks pixels, scores for what grades the whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, islice
 from typing import TypeAlias
 
 import numpy as np
@@ -13,13 +14,16 @@ from torch import Tensor
 from retq_hub import pooling
 from retq_hub.errors import UsageError
 from retq_hub.grids import upsample
-from retq_hub.heads import margins, pixel_logits, probabilities
-from retq_hub.manifest import QueryManifest
+from retq_hub.guided import Lead
+from retq_hub.heads import calibrate, lead, margins, probabilities
+from retq_hub.manifest import Guided, QueryManifest
+from retq_hub.marking import AREA_PX, Marking, Marks
+from retq_hub.runs import decode
 
 __all__ = ["AREA_PX", "Classification", "Reading", "Result", "Segmentation", "ZeroShot"]
 
-AREA_PX = 392
-"""Side of the square on which areas are measured."""
+_AT_ONCE = 16
+"""So many segmentations are led by the image at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +64,32 @@ class Segmentation:
     @property
     def max_probability(self) -> float:
         """The highest probability of any target, at 392 x 392 pixels."""
-        return float(self.probability_at(AREA_PX, AREA_PX).max())
+        return max(self.marks.highest)
+
+    @property
+    def marks(self) -> Marks:
+        """What is marked, from which runs, areas and centroids are had without its pixels."""
+        return Marks(self.manifest.head, self.surface)
+
+    @property
+    def surface(self) -> NDArray[np.float32]:
+        """(C, S, S) float32 logits between which pixels are interpolated, computed when asked for.
+
+        They are the grid, or what the image made of it where the head is led by it.
+        """
+        (found,) = _surfaces([self])
+        return found
+
+    def runs_at(self, width: int, height: int) -> list[NDArray[np.uint32]]:
+        """Give the mask of each target at a size as runs, see `retq_hub.runs.encode`.
+
+        They cost as much as the outline is long, however large the image.
+        """
+        return self.marks.runs(width, height)
 
     def mask_at(self, width: int, height: int) -> NDArray[np.bool_]:
         """Give the (C, height, width) mask at another size than the image's."""
-        return np.asarray(self.margin_at(width, height) > 0)
+        return np.stack([decode(one, height, width) for one in self.runs_at(width, height)])
 
     def probability_at(self, width: int, height: int) -> NDArray[np.float32]:
         """Give the (C, height, width) float32 probability at another size than the image's."""
@@ -77,14 +102,9 @@ class Segmentation:
         return np.asarray(margins(head, self._pixel_logits(width, height)).numpy())
 
     def _pixel_logits(self, width: int, height: int) -> Tensor:
-        return pixel_logits(
-            self.manifest.head, torch.from_numpy(self.logits), width, height, self._guide
-        )
-
-    def _guide(self, size_px: int) -> Tensor:
-        assert self.guide is not None, "the pipeline keeps it where the head needs it"
-        assert len(self.guide) == size_px, "it is kept at the size at which the head works"
-        return torch.from_numpy(self.guide)
+        logits = upsample(torch.from_numpy(self.surface), height, width)
+        calibration = self.manifest.head.calibration
+        return logits if calibration is None else calibrate(calibration, logits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,10 +222,45 @@ class Result(Mapping[str, Reading]):
         """What marks pixels, by name; texts too."""
         return {name: one for name, one in self._found.items() if isinstance(one, Segmentation)}
 
+    def marks(self) -> Iterator[tuple[str, Marks]]:
+        """Go through what `segmentations` mark, with their names.
+
+        Each is computed when it is reached; what queries share of it, once for all of them.
+        """
+        found = self.segmentations
+        for name, surface in zip(found, _surfaces(found.values()), strict=True):
+            yield name, Marks(found[name].manifest.head, surface)
+
+    def areas(self) -> dict[str, tuple[float, ...]]:
+        """Give for each of `segmentations` the share of the image that each target marks."""
+        return {name: marks.shares for name, marks in self.marks()}
+
+    def markings(self) -> dict[str, list[Marking]]:
+        """Say for each of `segmentations` what each target marks: how much, where, how surely."""
+        return {name: marks.described(self[name].size) for name, marks in self.marks()}
+
     @property
     def classifications(self) -> dict[str, Classification]:
         """What grades the image as a whole, by name; texts are among the segmentations."""
         return {name: one for name, one in self._found.items() if isinstance(one, Classification)}
+
+
+def _surfaces(found: Iterable[Segmentation]) -> Iterator[NDArray[np.float32]]:
+    """Give the surface of each, one after the other; what knows the image is made once."""
+    leads: dict[tuple[Guided, int], Lead] = {}
+    for (guided, which), group in groupby(
+        found, lambda one: (one.manifest.head.guided, id(one.guide))
+    ):
+        if guided is None:
+            yield from (one.logits for one in group)
+            continue
+        while some := list(islice(group, _AT_ONCE)):
+            guide = some[0].guide
+            assert guide is not None, "the pipeline keeps it where the head needs it"
+            if (guided, which) not in leads:
+                leads[guided, which] = lead(guided, guide)
+            led = leads[guided, which](np.concatenate([one.logits for one in some]))
+            yield from np.split(led, np.cumsum([len(one.logits) for one in some])[:-1])
 
 
 def _probabilities(manifest: QueryManifest, scores: NDArray[np.float32]) -> NDArray[np.float32]:

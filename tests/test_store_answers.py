@@ -62,7 +62,7 @@ def test_areas_alone_write_no_files_and_say_the_same(
     stored: StoredPipeline, tmp_path: Path
 ) -> None:
     masks = segment_store(stored, tmp_path / "a")
-    areas = segment_store(stored, tmp_path / "b", options=Options(areas=True))
+    areas = segment_store(stored, tmp_path / "b", options=Options(masks=False))
     assert {one.name for one in (tmp_path / "b").iterdir()} == {"summary.csv", "summary.jsonl"}
     for ours, theirs in zip(areas.rows, masks.rows, strict=True):
         assert [getattr(ours, name) for name in SAID] == [getattr(theirs, name) for name in SAID]
@@ -71,10 +71,10 @@ def test_areas_alone_write_no_files_and_say_the_same(
 
 def test_a_second_run_carries_on(stored: StoredPipeline, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert segment_store(stored, out, options=Options(areas=True)).done == 3
-    assert segment_store(stored, out, options=Options(areas=True)).skipped == 3
+    assert segment_store(stored, out, options=Options(masks=False)).done == 3
+    assert segment_store(stored, out, options=Options(masks=False)).skipped == 3
     assert segment_store(stored, out).done == 3
-    assert segment_store(stored, out, options=Options(areas=True)).skipped == 3
+    assert segment_store(stored, out, options=Options(masks=False)).skipped == 3
     next(out.glob("*_mask.png")).unlink()
     again = segment_store(stored, out)
     assert (again.done, again.skipped, len(again.rows)) == (1, 2, 12)

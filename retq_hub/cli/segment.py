@@ -67,7 +67,7 @@ def segment_command(
     if from_tokens is not None:
         from retq_hub.outputs import Options
 
-        options = Options(probability=probability, areas=areas, force=force)
+        options = Options(masks=not areas, probability=probability, force=force)
         answered = _from_store(from_tokens, queries, allow_mismatch, output, options)
         if as_json:
             print_json(_document(answered, output))

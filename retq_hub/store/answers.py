@@ -11,9 +11,8 @@ from pathlib import Path
 
 from retq_hub.digest import bytes_digest
 from retq_hub.errors import storage_errors
-from retq_hub.outputs import Job, Options, Origin, wanted, write
+from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
 from retq_hub.progress import Progress, Silent
-from retq_hub.query import Query
 from retq_hub.segment import Outcome, check_owners
 from retq_hub.storage import check_writable, write_text
 from retq_hub.store.pipeline import StoredPipeline
@@ -112,16 +111,10 @@ def _is_done(
             row = rows.get((str(job.image), name, target.name))
             if row is None or row.digest != query.manifest.digest or _origin_of(row) != origin:
                 return False
-            if not options.areas and _lacks_files(row, query):
+            if lacks(row, query.manifest, options):
                 return False
             found.append(row)
     return all((output / file).is_file() for file in wanted(job, found, options))
-
-
-def _lacks_files(row: Row, query: Query) -> bool:
-    """Whether an earlier run only said what is marked."""
-    marked = row.area is not None and row.mask is None
-    return marked or (query.attention is not None and row.attention is None)
 
 
 def _origin_of(row: Row) -> Origin:
