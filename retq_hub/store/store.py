@@ -200,6 +200,15 @@ class Store:
         self._check(Needs(plan={}, embed=False, channels=True, guides=()))
         return self._one(image, CHANNELS).float()
 
+    def rows(self, image: str | Path) -> dict[str, Tensor]:
+        """Give all that is held of an image by name, as `Contents.tensors` says, mapped.
+
+        Raises:
+            NotFoundError: There is no such image.
+            IntegrityError: The store is damaged.
+        """
+        return {name: self._one(image, name) for name in self.contents.tensors}
+
     def batch(self, image: str | Path, needs: Needs) -> Batch:
         """Give one image, as `batches` gives several.
 
