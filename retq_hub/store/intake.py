@@ -65,7 +65,7 @@ def holding(backbone: Backbone, needs: Needs) -> Contents:
 def embed(
     backbone: Backbone,
     jobs: Sequence[Job],
-    folder: Path,
+    folder: str | Path,
     needs: Needs,
     *,
     progress: Progress | None = None,
@@ -90,7 +90,7 @@ def embed(
     contents = holding(backbone, needs)
     failed: dict[str, ImageError] = {}
     skipped = 0
-    with Writer(folder, contents) as writer:
+    with Writer(Path(folder), contents) as writer:
         for job in progress.steps(jobs, what="running the backbone", total=len(jobs)):
             try:
                 skipped += not _add(backbone, job, needs, writer)
