@@ -65,7 +65,6 @@ class StoredPipeline:
             if note := _check(name, query, store, allow_mismatch):
                 self.notes.append(note)
         self.needs = Needs.of(query.manifest for query in self.queries.values())
-        self._application = Application(self.queries, backbone=_Absent(store.contents))
         self._rest = Application(
             {name: one for name, one in self.queries.items() if not _is_plain(one)},
             backbone=_Absent(store.contents),
@@ -224,6 +223,12 @@ def _check(name: str, query: Query, store: Store, allow_mismatch: bool) -> str:
             contents.weights_digest,
             lambda: contents.fingerprint,
             allow_mismatch,
+        )
+        compatibility.check_shape(
+            query.manifest,
+            contents.backbone,
+            floats=query.vector.shape[1],
+            attention=None if query.attention is None else query.attention[0].shape,
         )
     except BackboneMismatch as error:
         raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
