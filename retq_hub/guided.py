@@ -10,6 +10,8 @@ sum is a sum of shifted lines, and memory is taken once for any number of maps.
 Source: He, Sun, Tang, Guided Image Filtering, 2013.
 """
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ __all__ = ["Lead"]
 
 
 class Lead:
-    """What the filter knows of an image; it serves any number of logit maps.
+    """What the filter knows of an image; it serves any number of logit maps, in any thread.
 
     Args:
         guide: (S, S) float32, 0-1: the image at the size at which the filter works.
@@ -29,6 +31,7 @@ class Lead:
 
     def __init__(self, guide: NDArray[np.float32], *, radius_px: int, epsilon: float) -> None:
         self._shape, self._radius = guide.shape, radius_px
+        self._own = threading.local()
         frame = _Frame(self._shape, radius_px)
         self._guide = frame.line(guide)
         counts = frame.sums(frame.line(np.ones_like(guide)), frame.line())
@@ -49,22 +52,23 @@ class Lead:
         Returns:
             (C, S, S) float32 logits.
         """
-        frame = _Frame(self._shape, self._radius)
-        lines = tuple(frame.line() for _ in range(3))
+        frame = self._frame()
         found = np.empty((len(grids), *self._shape), dtype=np.float32)
         for grid, led in zip(grids, found, strict=True):
-            frame.inside(lines[0])[:] = bilinear(grid, *self._shape[::-1])
-            led[:] = frame.inside(self._led(frame, *lines))
+            frame.inside(frame.lines[0])[:] = bilinear(grid, *self._shape[::-1])
+            led[:] = frame.inside(self._led(frame))
         return found
 
-    def _led(
-        self,
-        frame: "_Frame",
-        logits: NDArray[np.float32],
-        offset: NDArray[np.float32],
-        factor: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Filter one line of logits; all three lines are written over."""
+    def _frame(self) -> "_Frame":
+        """Give the memory of this thread."""
+        if not hasattr(self._own, "frame"):
+            self._own.frame = _Frame(self._shape, self._radius)
+        frame: _Frame = self._own.frame
+        return frame
+
+    def _led(self, frame: "_Frame") -> NDArray[np.float32]:
+        """Filter the logits in the frame's first line; all lines are written over."""
+        logits, offset, factor = frame.lines
         frame.sums(logits, offset)
         offset *= self._per_window
         logits *= self._guide
@@ -86,12 +90,16 @@ class _Frame:
     Args:
         shape: (H, W) of the maps.
         radius: Half the window's side; the frame's width.
+
+    Attributes:
+        lines: Three lines to work in.
     """
 
     def __init__(self, shape: tuple[int, ...], radius: int) -> None:
         self._shape = (shape[0] + 2 * radius, shape[1] + 2 * radius)
         self._radius = radius
         self._scratch = [self.line() for _ in range(3)]
+        self.lines = tuple(self.line() for _ in range(3))
 
     def line(self, maps: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Give a map in its frame as one line, or zeros."""

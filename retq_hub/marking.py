@@ -1,7 +1,7 @@
 """What a head marks on an image, and what is said of it, from the surface and without its pixels.
 
-The surface is the map between whose samples pixels are interpolated, `Segmentation.surface`. Where
-targets exclude each other all pixels are computed, some rows at a time.
+The surface is the map between whose samples pixels are interpolated. Where targets exclude each
+other all pixels are computed, some rows at a time.
 
 Axis letters: C targets, S side of the surface, H/W pixels.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from retq_hub.crossings import Outline, bilinear
 from retq_hub.grids import interpolation_matrix, upsample
+from retq_hub.guided import Lead
 from retq_hub.heads import calibrate, cuts, margins, probabilities
 from retq_hub.manifest import Head
 from retq_hub.runs import area, centroid, encode
@@ -51,18 +52,26 @@ class Marks:
 
     Args:
         head: The head.
-        surface: (C, S, S) float32 logits between which pixels are interpolated.
+        logits: (C, g, g) float32 on the finest grid.
+        lead: What the filter knows of the image, where the head is led by it.
     """
 
-    def __init__(self, head: Head, surface: NDArray[np.float32]) -> None:
-        self._head = head
-        self._surface = surface
+    def __init__(self, head: Head, logits: NDArray[np.float32], lead: Lead | None = None) -> None:
+        self._head, self._logits, self._lead = head, logits, lead
         self._cuts = cuts(head)
+
+    @cached_property
+    def surface(self) -> NDArray[np.float32]:
+        """(C, S, S) float32 logits between which pixels are interpolated.
+
+        They are the grid, or what the image made of it where the head is led by it.
+        """
+        return self._logits if self._lead is None else self._lead(self._logits)
 
     @cached_property
     def _outlines(self) -> list[Outline]:
         assert self._cuts is not None, "targets do not exclude each other"
-        return [Outline(one, cut) for one, cut in zip(self._surface, self._cuts, strict=True)]
+        return [Outline(one, cut) for one, cut in zip(self.surface, self._cuts, strict=True)]
 
     def runs(self, width: int, height: int) -> list[NDArray[np.uint32]]:
         """Give the mask of each target as runs, see `retq_hub.runs.encode`.
@@ -72,14 +81,14 @@ class Marks:
             height: H.
         """
         if self._cuts is None:
-            return _computed(self._head, self._surface, width, height)
+            return _computed(self._head, self.surface, width, height)
         return [one.runs(width, height) for one in self._outlines]
 
     @property
     def shares(self) -> tuple[float, ...]:
         """The share of the image that each target marks, of 392 x 392 pixels."""
-        if self._cuts is not None and self._surface.shape[1:] == (AREA_PX, AREA_PX):
-            pairs = zip(self._surface, self._cuts, strict=True)
+        if self._cuts is not None and self.surface.shape[1:] == (AREA_PX, AREA_PX):
+            pairs = zip(self.surface, self._cuts, strict=True)
             counts = [int((one > cut).sum()) for one, cut in pairs]
         else:
             counts = [area(one) for one in self.runs(AREA_PX, AREA_PX)]
@@ -88,11 +97,11 @@ class Marks:
     @property
     def highest(self) -> tuple[float, ...]:
         """The highest probability of each target among 392 x 392 pixels."""
-        square = self._surface.shape[1:] == (AREA_PX, AREA_PX)
+        square = self.surface.shape[1:] == (AREA_PX, AREA_PX)
         if self._cuts is None:
-            logits = upsample(torch.from_numpy(self._surface), AREA_PX, AREA_PX)
+            logits = upsample(torch.from_numpy(self.surface), AREA_PX, AREA_PX)
         else:
-            maps = (one if square else bilinear(one, AREA_PX, AREA_PX) for one in self._surface)
+            maps = (one if square else bilinear(one, AREA_PX, AREA_PX) for one in self.surface)
             # Calibration and sigmoid keep the order of pixels.
             logits = torch.tensor([one.max() for one in maps])[:, None, None]
         if self._head.calibration is not None:

@@ -22,6 +22,7 @@ from retq_hub.overlay import attention_at, graded, overlay
 from retq_hub.result import Classification, Reading, Result, Segmentation
 from retq_hub.storage import whole_file
 from retq_hub.summary import Row
+from retq_hub.threads import spread
 
 __all__ = ["Job", "Options", "Origin", "lacks", "wanted", "write"]
 
@@ -94,6 +95,8 @@ def write(
 ) -> list[Row]:
     """Write the files of one image and give its rows; the overlay comes last.
 
+    Queries are spread over threads; each one's surface is let go once its files are written.
+
     Args:
         result: What the queries say of it.
         job: The image.
@@ -106,15 +109,17 @@ def write(
         StorageError: The folder cannot be written.
     """
     assert image is not None or not options.overlays, "overlays are drawn on the photograph"
-    rows = []
-    for name, found, marks in _with_marks(result):
+    marks = result.marks()
+
+    def one(name: str) -> list[Row]:
+        found, own = result[name], marks.pop(name, None)
         stem, attention, masks = f"{job.stem}_{name}", None, []
         if options.masks:
             attention = _write_attention(image, found, output, stem)
-            masks = _write_masks(found, marks, output, stem, options)
-        for number, members in enumerate(_said(found, marks)):
-            manifest = found.manifest
-            row = Row(
+            masks = _write_masks(found, own, output, stem, options)
+        manifest = found.manifest
+        return [
+            Row(
                 **asdict(origin),
                 **members,
                 image=str(job.image),
@@ -128,7 +133,10 @@ def write(
                 attention=attention,
                 overlay=f"{job.stem}_overlay.jpg" if options.overlays else None,
             )
-            rows.append(row)
+            for number, members in enumerate(_said(found, own))
+        ]
+
+    rows = [row for rows in spread(one, result) for row in rows]
     if image is not None:
         _save(overlay(image, result), output / f"{job.stem}_overlay.jpg")
     return rows
@@ -163,13 +171,6 @@ def lacks(row: Row, manifest: QueryManifest, options: Options) -> bool:
     looked = manifest.pooling is not None and manifest.pooling.weighting is not None
     unmarked = row.area is not None and row.mask is None
     return options.masks and (unmarked or (looked and row.attention is None))
-
-
-def _with_marks(result: Result) -> Iterator[tuple[str, Reading, Marks | None]]:
-    """Go through what queries say, and what those mark that mark pixels."""
-    marks = result.marks()
-    for name, found in result.items():
-        yield name, found, next(marks)[1] if isinstance(found, Segmentation) else None
 
 
 def _write_masks(

@@ -1,10 +1,9 @@
 """What queries say of one image: maps for what marks pixels, scores for what grades the whole."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby, islice
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,11 +18,11 @@ from retq_hub.heads import calibrate, lead, margins, probabilities
 from retq_hub.manifest import Guided, QueryManifest
 from retq_hub.marking import AREA_PX, Marking, Marks
 from retq_hub.runs import decode
+from retq_hub.threads import spread
 
 __all__ = ["AREA_PX", "Classification", "Reading", "Result", "Segmentation", "ZeroShot"]
 
-_AT_ONCE = 16
-"""So many segmentations are led by the image at a time."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +68,11 @@ class Segmentation:
     @property
     def marks(self) -> Marks:
         """What is marked, from which runs, areas and centroids are had without its pixels."""
-        return Marks(self.manifest.head, self.surface)
-
-    @property
-    def surface(self) -> NDArray[np.float32]:
-        """(C, S, S) float32 logits between which pixels are interpolated, computed when asked for.
-
-        They are the grid, or what the image made of it where the head is led by it.
-        """
-        (found,) = _surfaces([self])
-        return found
+        guided = self.manifest.head.guided
+        if guided is None:
+            return Marks(self.manifest.head, self.logits)
+        assert self.guide is not None, "the pipeline keeps it where the head needs it"
+        return Marks(self.manifest.head, self.logits, lead(guided, self.guide))
 
     def runs_at(self, width: int, height: int) -> list[NDArray[np.uint32]]:
         """Give the mask of each target at a size as runs, see `retq_hub.runs.encode`.
@@ -102,7 +96,7 @@ class Segmentation:
         return np.asarray(margins(head, self._pixel_logits(width, height)).numpy())
 
     def _pixel_logits(self, width: int, height: int) -> Tensor:
-        logits = upsample(torch.from_numpy(self.surface), height, width)
+        logits = upsample(torch.from_numpy(self.marks.surface), height, width)
         calibration = self.manifest.head.calibration
         return logits if calibration is None else calibrate(calibration, logits)
 
@@ -222,22 +216,30 @@ class Result(Mapping[str, Reading]):
         """What marks pixels, by name; texts too."""
         return {name: one for name, one in self._found.items() if isinstance(one, Segmentation)}
 
-    def marks(self) -> Iterator[tuple[str, Marks]]:
-        """Go through what `segmentations` mark, with their names.
+    def marks(self) -> dict[str, Marks]:
+        """Give what each of `segmentations` marks, by name.
 
-        Each is computed when it is reached; what queries share of it, once for all of them.
+        What they share of the image is computed once; the rest when it is asked for.
         """
-        found = self.segmentations
-        for name, surface in zip(found, _surfaces(found.values()), strict=True):
-            yield name, Marks(found[name].manifest.head, surface)
+        leads: dict[tuple[Guided, int], Lead] = {}
+        found = {}
+        for name, one in self.segmentations.items():
+            head, own = one.manifest.head, None
+            if head.guided is not None and one.guide is not None:
+                key = head.guided, id(one.guide)
+                own = leads[key] = leads.get(key) or lead(head.guided, one.guide)
+            found[name] = Marks(head, one.logits, own)
+        return found
 
     def areas(self) -> dict[str, tuple[float, ...]]:
         """Give for each of `segmentations` the share of the image that each target marks."""
-        return {name: marks.shares for name, marks in self.marks()}
+        marks = self.marks()
+        return _each(marks, lambda name: marks.pop(name).shares)
 
     def markings(self) -> dict[str, list[Marking]]:
         """Say for each of `segmentations` what each target marks: how much, where, how surely."""
-        return {name: marks.described(self[name].size) for name, marks in self.marks()}
+        marks = self.marks()
+        return _each(marks, lambda name: marks.pop(name).described(self[name].size))
 
     @property
     def classifications(self) -> dict[str, Classification]:
@@ -245,22 +247,10 @@ class Result(Mapping[str, Reading]):
         return {name: one for name, one in self._found.items() if isinstance(one, Classification)}
 
 
-def _surfaces(found: Iterable[Segmentation]) -> Iterator[NDArray[np.float32]]:
-    """Give the surface of each, one after the other; what knows the image is made once."""
-    leads: dict[tuple[Guided, int], Lead] = {}
-    for (guided, which), group in groupby(
-        found, lambda one: (one.manifest.head.guided, id(one.guide))
-    ):
-        if guided is None:
-            yield from (one.logits for one in group)
-            continue
-        while some := list(islice(group, _AT_ONCE)):
-            guide = some[0].guide
-            assert guide is not None, "the pipeline keeps it where the head needs it"
-            if (guided, which) not in leads:
-                leads[guided, which] = lead(guided, guide)
-            led = leads[guided, which](np.concatenate([one.logits for one in some]))
-            yield from np.split(led, np.cumsum([len(one.logits) for one in some])[:-1])
+def _each(names: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+    """Do the same for each name, in several threads."""
+    names = list(names)
+    return dict(zip(names, spread(work, names), strict=True))
 
 
 def _probabilities(manifest: QueryManifest, scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -156,8 +156,10 @@ def segment(
             failed[str(job.image)] = error
             continue
         rows.update({key_of(row): row for row in found})
-        with storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
-            stream.write(as_lines(found))
+        with storage_errors(journal):
+            output.mkdir(parents=True, exist_ok=True)
+            with journal.open("a", encoding="utf-8") as stream:
+                stream.write(as_lines(found))
     if rows:
         write_text(journal, as_lines(rows.values()))
         write_text(output / "summary.csv", as_csv(rows.values()))

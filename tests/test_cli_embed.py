@@ -96,7 +96,14 @@ def test_images_that_cannot_be_used_are_listed(retq: Say, here: Path) -> None:
     ("command", "code", "words"),
     [
         (("segment", "-q", "tiny-disc", "-o", "o"), 2, "there are no images"),
-        (("segment", "images", "--areas", "-q", "tiny-disc", "-o", "o"), 2, "--areas goes with"),
+        (
+            (
+                *("segment", "--from-tokens", "store", "-q", "tiny-disc", "-o", "o"),
+                *("--areas", "--probability", "png"),
+            ),
+            2,
+            "--areas writes no maps",
+        ),
         (
             ("segment", "images", "--from-tokens", "store", "-q", "tiny-disc", "-o", "o"),
             2,

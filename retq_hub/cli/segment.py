@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from retq_hub.cli.areas_options import areas_option, check_areas
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
-from retq_hub.cli.stored_options import check_given, stored_options
+from retq_hub.cli.stored_options import check_given, from_tokens_option
 from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
 
@@ -26,7 +27,7 @@ _SHOWN = 20
 
 @click.command("segment")
 @click.argument("images", nargs=-1)
-@stored_options
+@from_tokens_option
 @click.option("-q", "--query", "queries", multiple=True, help="A query; repeatable.")
 @click.option("--lock", help="Instead: all queries of a lock, exactly as they are pinned.")
 @click.option(
@@ -37,6 +38,7 @@ _SHOWN = 20
     type=click.Choice(["npy", "png"]),
     help="Also write probabilities: float32 .npy or 16-bit PNG.",
 )
+@areas_option
 @click.option("--overlay/--no-overlay", default=True, help="Draw each image with what was found.")
 @click.option("--volume", is_flag=True, help="Folders are volumes, one slice an image.")
 @click.option("--force", is_flag=True, help="Do again what is done.")
@@ -46,11 +48,11 @@ _SHOWN = 20
 def segment_command(
     images: tuple[str, ...],
     from_tokens: Path | None,
-    areas: bool,
     queries: tuple[str, ...],
     lock: str | None,
     output: Path,
     probability: Literal["npy", "png"] | None,
+    areas: bool,
     overlay: bool,
     volume: bool,
     force: bool,
@@ -62,11 +64,12 @@ def segment_command(
 
     Done ones are skipped on a second run.
     """
-    check_given(from_tokens, images, areas=areas, lock=lock, volume=volume, backbone=backbone)
+    check_given(from_tokens, images, lock=lock, volume=volume, backbone=backbone)
     _check_one(queries, lock, backbone, allow_mismatch)
     if from_tokens is not None:
         from retq_hub.outputs import Options
 
+        check_areas(areas, probability=probability, volumes=False)
         options = Options(masks=not areas, probability=probability, force=force)
         answered = _from_store(from_tokens, queries, allow_mismatch, output, options)
         if as_json:
@@ -79,10 +82,13 @@ def segment_command(
 
     progress = BarProgress()
     jobs, scans = divide(find_images(images, volume=volume), output)
+    check_areas(areas, probability=probability, volumes=bool(scans))
     pipeline = _pipeline(queries, lock, backbone, allow_mismatch, progress)
     for note in pipeline.notes:
         progress.note(note)
-    options = Options(probability=probability, overlays=overlay, force=force)
+    options = Options(
+        masks=not areas, probability=probability, overlays=overlay and not areas, force=force
+    )
     done = segment(pipeline, jobs, output, options=options, progress=progress)
     scanned = segment_volumes(pipeline, scans, output, options=options, progress=progress)
     failed = done.failed | scanned.failed

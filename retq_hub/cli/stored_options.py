@@ -11,7 +11,7 @@ from retq_hub.errors import UsageError
 if TYPE_CHECKING:
     from retq_hub.store.store import Store
 
-__all__ = ["check_given", "from_tokens_option", "open_store", "stored_options"]
+__all__ = ["check_given", "from_tokens_option", "open_store"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,23 +26,12 @@ def from_tokens_option(command: Command) -> Command:
     )(command)
 
 
-def stored_options(command: Command) -> Command:
-    """Add ``--from-tokens``, and ``--areas``."""
-    areas = click.option(
-        "--areas", is_flag=True, help="With --from-tokens: say what is marked, write no masks."
-    )
-    return from_tokens_option(areas(command))
-
-
-def check_given(
-    store: Path | None, images: tuple[str, ...], *, areas: bool, **others: object
-) -> None:
+def check_given(store: Path | None, images: tuple[str, ...], **others: object) -> None:
     """Refuse neither images nor a store, both, and what does not go with either.
 
     Args:
         store: What ``--from-tokens`` names.
         images: What the user named.
-        areas: Whether ``--areas`` is given.
         others: Options that need photographs or a backbone.
 
     Raises:
@@ -51,8 +40,6 @@ def check_given(
     if store is None and not images:
         raise UsageError("there are no images", hint="name files, folders or patterns")
     if store is None:
-        if areas:
-            raise UsageError("--areas goes with --from-tokens", hint="leave one out")
         return
     given = ["IMAGES"] if images else []
     given += [f"--{name}" for name, value in others.items() if value]
