@@ -4,20 +4,21 @@ What reads the same basis shares one matrix product, be it vectors of queries or
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 
+import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub import compatibility, pooling
-from retq_hub.backbone import Backbone, LazyBackbone, TokenSet, assemble
+from retq_hub.backbone import Backbone, LazyBackbone
 from retq_hub.basis import Basis
-from retq_hub.channels import pixel_channels
 from retq_hub.errors import BackboneMismatch
 from retq_hub.grids import logit_map
-from retq_hub.images import green
 from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, TEXT
+from retq_hub.manifest import Head
+from retq_hub.plans import TokenSet, assemble
+from retq_hub.preparation import Scene
 from retq_hub.query import Query
 from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
 
@@ -46,19 +47,19 @@ class Application:
                 self._groups.setdefault(manifest.bases[-1], []).append(name)
 
     def __call__(
-        self, image: Image.Image, tokens: TokenSet, embedding: Tensor | None
+        self, scene: Scene, tokens: TokenSet, embedding: Tensor | None
     ) -> dict[str, Reading]:
         """Apply all queries.
 
         Args:
-            image: RGB.
+            scene: What is read of the image beside its tokens.
             tokens: Its tokens, of all bases that are read.
             embedding: (D,) float32, where a query needs it.
 
         Returns:
             What each query says, by name.
         """
-        given = _Given(image, tokens, embedding)
+        given = _Given(scene, tokens, embedding)
         maps: dict[str, Tensor] = {}
         for basis, names in self._groups.items():
             pairs = [_mapping(self._queries[name]) for name in names]
@@ -79,19 +80,18 @@ class Application:
         if query.manifest.is_kind(CLASSIFICATION):
             return self._classification(query, given, logits)
         assert logits is not None, "each segmentation query reads a basis"
-        guided = query.manifest.head.guided
         return Segmentation(
             logits=logits.numpy(),
-            size=given.image.size,
+            size=given.scene.size,
             manifest=query.manifest,
-            guide=green(given.image, guided.size_px) if guided else None,
+            guide=given.guide(query.manifest.head),
         )
 
     def _classification(
         self, query: Query, given: "_Given", logits: Tensor | None
     ) -> Classification:
         manifest = query.manifest
-        how, size = manifest.pooling, given.image.size
+        how, size = manifest.pooling, given.scene.size
         assert how is not None, "a classification pools"
         if logits is None:
             scores = self._classified(query, given.whole)
@@ -125,12 +125,11 @@ class Application:
         (block,) = given.blocks(manifest.basis)
         tokens, whole = self._backbone.shared(block), self._backbone.shared(given.whole)
         ready = pooling.aligned(tokens, whole, scale=similarity.scale, per=similarity.per)
-        guided = manifest.head.guided
         return ZeroShot(
             logits=logit_map([ready[None]], query.vector, query.bias)[0].numpy(),
-            size=given.image.size,
+            size=given.scene.size,
             manifest=manifest,
-            guide=green(given.image, guided.size_px) if guided else None,
+            guide=given.guide(manifest.head),
             scores=self._classified(query, given.whole).numpy(),
         )
 
@@ -138,8 +137,8 @@ class Application:
 class _Given:
     """What the backbone gave for an image, put together as it is asked for."""
 
-    def __init__(self, image: Image.Image, tokens: TokenSet, embedding: Tensor | None) -> None:
-        self.image = image
+    def __init__(self, scene: Scene, tokens: TokenSet, embedding: Tensor | None) -> None:
+        self.scene = scene
         self._tokens = tokens
         self._embedding = embedding
 
@@ -152,11 +151,14 @@ class _Given:
     def blocks(self, basis: Basis) -> list[Tensor]:
         """Give the (N, D) blocks of a basis."""
         blocks = assemble(self._tokens, basis)
-        return [*blocks, self._pixels] if basis.pixels else blocks
+        if not basis.pixels:
+            return blocks
+        assert self.scene.channels is not None, "a query that needs channels had them computed"
+        return [*blocks, torch.from_numpy(self.scene.channels)]
 
-    @cached_property
-    def _pixels(self) -> Tensor:
-        return torch.from_numpy(pixel_channels(self.image))
+    def guide(self, head: Head) -> NDArray[np.float32] | None:
+        """Give the green channel at the side that a head is led by; None where it is not."""
+        return None if head.guided is None else self.scene.guides[head.guided.size_px]
 
 
 def _check_shape(name: str, query: Query, backbone: Backbone | LazyBackbone) -> None:

@@ -1,7 +1,7 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -12,68 +12,25 @@ from PIL import Image
 from torch import Tensor
 
 from retq_hub import compatibility, geometry, probe, registry, weights
-from retq_hub.basis import Basis, Pass
 from retq_hub.encoder import Encoder
-from retq_hub.images import normalise
+from retq_hub.engines.eager import TorchEngine
+from retq_hub.engines.engine import Engine
 from retq_hub.manifest import BackboneRef, Fingerprint
+from retq_hub.plans import Plan, TokenSet, home
+from retq_hub.preparation import Needs, Prepared, prepare
 from retq_hub.progress import Progress, Silent
 from retq_hub.spec import BackboneSpec
-from retq_hub.tiling import PassKey, cut, stitch
-from retq_hub.views import Pixels, placed_back, seen
+from retq_hub.tiling import PassKey, stitch
+from retq_hub.views import placed_back
 
 __all__ = [
     "Backbone",
     "LazyBackbone",
     "PassKey",
-    "Plan",
-    "TokenSet",
-    "assemble",
-    "last_layer",
-    "plan",
 ]
 
 
-_TILES_AT_ONCE = 16
-
-Plan = Mapping[PassKey, tuple[int, ...]]
-"""Which layers are read from which pass."""
-
-TokenSet = Mapping[tuple[PassKey, int], Tensor]
-"""The (N, D) tokens of one image by pass and layer."""
-
-
-def plan(bases: Iterable[Basis]) -> dict[PassKey, tuple[int, ...]]:
-    """Merge bases into the fewest passes that serve them all."""
-    layers: dict[PassKey, set[int]] = {}
-    for basis in bases:
-        for one in basis.passes:
-            for key in _keys(one, basis):
-                layers.setdefault(key, set()).update(one.layers)
-    return {key: tuple(sorted(found)) for key, found in sorted(layers.items())}
-
-
-def last_layer(spec: BackboneSpec) -> Basis:
-    """Give the basis of a backbone's own output: the whole image, last layer, norm applied."""
-    one = Pass(size_px=spec.preprocessing.size_px, tiles=1, layers=(spec.tokens.layers - 1,))
-    return Basis(passes=(one,), norm=True)
-
-
-def assemble(tokens: TokenSet, basis: Basis) -> list[Tensor]:
-    """Put together the tokens that a basis names.
-
-    Returns:
-        One (N, D) block a pass, its layers concatenated, averaged over the views.
-    """
-    return [
-        torch.cat(
-            [
-                torch.stack([tokens[key, layer] for key in _keys(one, basis)]).mean(0)
-                for layer in one.layers
-            ],
-            dim=-1,
-        )
-        for one in basis.passes
-    ]
+_SQUARES_AT_ONCE = 16
 
 
 class Backbone:
@@ -87,6 +44,8 @@ class Backbone:
     Attributes:
         spec: What it is.
         weights_digest: What its weights are.
+        engine: What runs it.
+        reference: PyTorch in float32, which other engines are measured against.
     """
 
     def __init__(
@@ -95,6 +54,8 @@ class Backbone:
         self.spec = spec
         self.weights_digest = weights_digest
         self._encoder = Encoder(spec=spec, state=state)
+        self.reference: Engine = TorchEngine(self._encoder)
+        self.engine: Engine = self.reference
 
     @classmethod
     def from_pretrained(
@@ -121,6 +82,12 @@ class Backbone:
             spec, progress=progress or Silent(), file=Path(file) if file else None
         )
         return cls(spec=spec, state=weights.load(found), weights_digest=found.digest)
+
+    def with_engine(self, engine: Engine) -> "Backbone":
+        """Give the same backbone run by another engine; the weights are not loaded again."""
+        other = copy(self)
+        other.engine = engine
+        return other
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -166,24 +133,43 @@ class Backbone:
             UsageError: The backbone has no such layer or cannot run at such a size.
             ImageError: The image has no middle that could be cut out.
         """
-        size = self.spec.preprocessing.size_px
-        home = PassKey(size, 1, norm=True)
-        at_home = [replace(home, norm=norm) for norm in (True, False)]
-        found: dict[tuple[PassKey, int], Tensor] = {}
-        embedding = None
-        if embed and geometry.is_cropped(image.size, self.spec.preprocessing):
-            embedding, embed = self._embedding_of_centre(image), False
-        needed = (
-            {home: (), **passes} if embed and not any(key in passes for key in at_home) else passes
-        )
-        for key, layers in needed.items():
-            key.grid(self.spec.tokens.patch_px)
-            wants = embed and embedding is None and key in at_home
-            tokens, pooled = self._run(self._pixels(image, key), layers, key, wants)
-            for layer, tiles in zip(layers, tokens, strict=True):
-                found[key, layer] = self._placed(tiles, key, image.size)
-            embedding = pooled[0] if pooled is not None else embedding
-        return found, embedding
+        needs = Needs(plan=passes, embed=embed)
+        return self.run([prepare(image, needs, self.spec)], needs)[0]
+
+    def run(self, images: Sequence[Prepared], needs: Needs) -> list[tuple[TokenSet, Tensor | None]]:
+        """Run several images through the passes that queries need.
+
+        Args:
+            images: Prepared for these needs.
+            needs: Which passes and layers, and whether the image embedding.
+
+        Returns:
+            For each image what `tokens` gives.
+
+        Raises:
+            UsageError: The backbone has no such layer.
+        """
+        found: list[dict[tuple[PassKey, int], Tensor]] = [{} for _ in images]
+        embeddings = self._of_centres(images)
+        for key in dict.fromkeys(key for one in images for key in one.squares):
+            members = [number for number, one in enumerate(images) if key in one.squares]
+            tiles = [torch.from_numpy(images[number].squares[key]) for number in members]
+            lacking = [number for number in members if embeddings[number] is None]
+            wants = needs.embed and key in home(self.spec) and bool(lacking)
+            layers = needs.plan.get(key, ())
+            tokens, pooled = self._in_turns(torch.cat(tiles), layers, key, wants)
+            for layer, parts in zip(layers, tokens, strict=True):
+                each = torch.split(parts, [len(one) for one in tiles])
+                for number, part in zip(members, each, strict=True):
+                    size = images[number].scene.size
+                    found[number][key, layer] = self._placed(part, key, size)
+            if pooled is not None:
+                rows = dict(zip(members, pooled, strict=True))
+                embeddings = [
+                    rows.get(number) if one is None else one
+                    for number, one in enumerate(embeddings)
+                ]
+        return list(zip(found, embeddings, strict=True))
 
     def shared(self, vectors: Tensor) -> Tensor:
         """Bring tokens or embeddings to the space shared with text, as `Encoder.shared` does."""
@@ -219,23 +205,16 @@ class Backbone:
             ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch
         )
 
-    def _run(
-        self, pixels: Tensor, layers: Sequence[int], key: PassKey, embed: bool
+    def _in_turns(
+        self, squares: Tensor, layers: Sequence[int], key: PassKey, embed: bool
     ) -> tuple[list[Tensor], Tensor | None]:
-        """Run the tiles of an image, few at a time; (T, 3, S, S) in, (T, N, D) for each layer."""
+        """Run squares, few at a time; (B, S, S, 3) in, (B, N, D) for each layer out."""
         parts = [
-            self._encoder(some, layers, norm=key.norm, embed=embed)
-            for some in torch.split(pixels, _TILES_AT_ONCE)
+            self.engine(some, layers, norm=key.norm, embed=embed)
+            for some in torch.split(squares, _SQUARES_AT_ONCE)
         ]
         tokens = [torch.cat([part[0][number] for part in parts]) for number in range(len(layers))]
-        return tokens, parts[0][1]
-
-    def _pixels(self, image: Image.Image, key: PassKey) -> Tensor:
-        """Give what the encoder sees of an image in a pass, (T, 3, S, S)."""
-        preprocessing = self.spec.preprocessing
-        frame = geometry.frame(image.size, preprocessing, key.side_px)
-        pixels = geometry.resized(image, preprocessing, (frame.width, frame.height))
-        return self._normalised(cut(frame.filled(seen(pixels, key.view)), key))
+        return tokens, torch.cat([cast("Tensor", part[1]) for part in parts]) if embed else None
 
     def _placed(self, tiles: Tensor, key: PassKey, size: tuple[int, int]) -> Tensor:
         """Bring (T, N, D) tokens of an image's tiles to their places on the image, (N, D)."""
@@ -243,14 +222,16 @@ class Backbone:
         field = geometry.onto_image(stitch(tiles, key, self.spec.tokens.patch_px), frame)
         return placed_back(field, key.view).flatten(0, 1)
 
-    def _embedding_of_centre(self, image: Image.Image) -> Tensor:
-        pixels = geometry.centre(image, self.spec.preprocessing)
-        _, embedding = self._encoder(self._normalised([pixels]), (), norm=True, embed=True)
-        return cast("Tensor", embedding)[0]
-
-    def _normalised(self, squares: Iterable[Pixels]) -> Tensor:
-        scaled = [normalise(one, self.spec.preprocessing) for one in squares]
-        return torch.from_numpy(np.stack(scaled))
+    def _of_centres(self, images: Sequence[Prepared]) -> list[Tensor | None]:
+        """Give the (D,) embeddings of images of which the middle is cut out; None of others."""
+        centres = [one.centre for one in images if one.centre is not None]
+        if not centres:
+            return [None] * len(images)
+        squares = torch.from_numpy(np.stack(centres))
+        _, found = self._in_turns(squares, (), home(self.spec)[0], True)
+        assert found is not None, "it was asked for"
+        rows = iter(found)
+        return [None if one.centre is None else next(rows) for one in images]
 
 
 class LazyBackbone:
@@ -307,11 +288,3 @@ class LazyBackbone:
         return compatibility.check(
             ref, self.spec, self.weights_digest, lambda: self().fingerprint, allow_mismatch
         )
-
-
-def _keys(one: Pass, basis: Basis) -> list[PassKey]:
-    """Give a pass of each view."""
-    return [
-        PassKey(one.size_px, one.tiles, basis.norm, overlap_px=one.overlap_px or 0, view=view)
-        for view in basis.views or ("plain",)
-    ]

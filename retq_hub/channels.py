@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["METHOD", "N_CHANNELS", "SIDE", "pixel_channels"]
+__all__ = ["METHOD", "N_CHANNELS", "SIDE", "SIZE_PX", "pixel_channels"]
 
 METHOD = "retq-pixels-1"
 
 SIDE = 196
 """Side of the grid."""
 
-_WORKING_PX = 392
+SIZE_PX = 392
+"""Side at which they are computed."""
 _SCALES_PX = (0.7, 1.5, 3, 6)
 _BACKGROUND_PX = 12
 N_CHANNELS = 5 * len(_SCALES_PX)
@@ -42,7 +43,7 @@ def pixel_channels(image: "Image.Image") -> "NDArray[np.float32]":
     from PIL import Image
     from scipy import ndimage
 
-    resized = image.resize((_WORKING_PX, _WORKING_PX), Image.Resampling.BICUBIC)
+    resized = image.resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)
     colours = np.asarray(resized, dtype=np.float32) / 255
     found = []
     for number in (0, 1):

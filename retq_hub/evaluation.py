@@ -25,6 +25,7 @@ from retq_hub.lesions import detect, froc
 from retq_hub.manifest import Measured, QueryManifest
 from retq_hub.metrics import METRICS, ImageMetrics, by_group, score, summarise
 from retq_hub.pixels import PixelCounts
+from retq_hub.preparation import Needs, scene
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.resampling import area_intervals, coarse_counts
@@ -242,7 +243,8 @@ class _Scorer:
             blocks = self._cache.blocks(sample, basis)
             return self._query(*(block[None] for block in blocks))[0]
         tokens, embedding = self._cache.tokens(sample, basis), self._cache.embedding(sample)
-        found = self._application(decode(sample.image), tokens, embedding)["query"]
+        beside = scene(decode(sample.image), Needs.of([self.manifest]))
+        found = self._application(beside, tokens, embedding)["query"]
         assert isinstance(found, ZeroShot), "that is what texts say"
         return torch.from_numpy(found.logits)
 

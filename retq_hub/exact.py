@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from retq_hub import tensorfile
-from retq_hub.backbone import LazyBackbone, plan
+from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.crossval import HeldOut, cross_validate
 from retq_hub.curve import Curve, CurveRow
@@ -23,6 +23,7 @@ from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.fit import Objective
 from retq_hub.manifest import Head, to_json
 from retq_hub.newton import Fit, Step, minimise
+from retq_hub.plans import plan
 from retq_hub.progress import Progress
 from retq_hub.recipe import PAPER_EPOCHS, Recipe, checked_bases
 from retq_hub.search import Found, Search

@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from retq_hub import tensorfile
-from retq_hub.backbone import LazyBackbone, TokenSet, assemble, plan
+from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
 from retq_hub.errors import IntegrityError
 from retq_hub.images import decode
+from retq_hub.plans import TokenSet, assemble, plan
 from retq_hub.probe import probe_image
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir

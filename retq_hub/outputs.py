@@ -5,7 +5,7 @@ All files of an image begin with its stem; those of a query go on with its name.
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from retq_hub.digest import file_digest
+from retq_hub.backbone import Backbone
 from retq_hub.grading import Share, grading
-from retq_hub.images import decode
 from retq_hub.overlay import attention_at, graded, overlay
-from retq_hub.pipeline import Pipeline
-from retq_hub.result import AREA_PX, Classification, Reading, Segmentation
+from retq_hub.result import AREA_PX, Classification, Reading, Result, Segmentation
 from retq_hub.storage import whole_file
 from retq_hub.summary import Row
 
-__all__ = ["Job", "Options", "wanted", "write_image"]
+__all__ = ["Job", "Options", "Origin", "wanted", "write"]
 
 _COMPONENT_PX = 1024
 """Longer side at which the largest component is looked for."""
@@ -56,30 +54,67 @@ class Options:
     force: bool = False
 
 
-def write_image(pipeline: Pipeline, job: Job, output: Path, options: Options) -> Iterator[Row]:
-    """Apply a pipeline to one image, write its files and give its rows; the overlay comes last.
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where what is said of an image comes from.
+
+    Attributes:
+        image_sha256: The image's file.
+        weights_digest: The backbone's weights.
+        preprocessing_digest: What it saw of the image.
+        engine: What ran it, and the precision.
+    """
+
+    image_sha256: str
+    weights_digest: str
+    preprocessing_digest: str
+    engine: str
+
+    @classmethod
+    def of(cls, backbone: Backbone, image_sha256: str) -> "Origin":
+        """Give the origin of what a backbone says of an image's file."""
+        return cls(
+            image_sha256=image_sha256,
+            weights_digest=backbone.weights_digest,
+            preprocessing_digest=backbone.spec.preprocessing_digest,
+            engine=f"{backbone.engine.name} {backbone.engine.precision}",
+        )
+
+
+def write(
+    result: Result,
+    job: Job,
+    origin: Origin,
+    output: Path,
+    options: Options,
+    *,
+    image: Image.Image | None = None,
+) -> list[Row]:
+    """Write the files of one image and give its rows; the overlay comes last.
+
+    Args:
+        result: What the queries say of it.
+        job: The image.
+        origin: Where the result comes from.
+        output: The folder.
+        options: What to write.
+        image: The photograph, RGB; needed where overlays are drawn.
 
     Raises:
-        ImageError: The image cannot be used.
         StorageError: The folder cannot be written.
     """
-    image = decode(job.image)
-    about: dict[str, Any] = {
-        "image": str(job.image),
-        "weights_digest": pipeline.backbone.weights_digest,
-        "image_sha256": file_digest(job.image),
-        "overlay": f"{job.stem}_overlay.jpg" if options.overlays else None,
-    }
-    result = pipeline(image)
+    assert image is not None or not options.overlays, "overlays are drawn on the photograph"
+    rows = []
     for name, found in result.items():
         stem = f"{job.stem}_{name}"
-        attention = _write_attention(image, found, output, stem, options)
+        attention = _write_attention(image, found, output, stem)
         masks = _write_masks(found, output, stem, options)
         for number, members in enumerate(_said(found)):
             manifest = found.manifest
-            yield Row(
-                **about,
+            row = Row(
+                **asdict(origin),
                 **members,
+                image=str(job.image),
                 query=name,
                 target=manifest.targets[number].name,
                 version=manifest.version,
@@ -88,9 +123,12 @@ def write_image(pipeline: Pipeline, job: Job, output: Path, options: Options) ->
                 height=found.size[1],
                 mask=masks[number] if masks else None,
                 attention=attention,
+                overlay=f"{job.stem}_overlay.jpg" if options.overlays else None,
             )
-    if options.overlays:
+            rows.append(row)
+    if image is not None:
         _save(overlay(image, result), output / f"{job.stem}_overlay.jpg")
+    return rows
 
 
 def wanted(job: Job, rows: Iterable[Row], options: Options) -> set[str]:
@@ -127,14 +165,14 @@ def _write_masks(found: Reading, output: Path, stem: str, options: Options) -> l
 
 
 def _write_attention(
-    image: Image.Image, found: Reading, output: Path, stem: str, options: Options
+    image: Image.Image | None, found: Reading, output: Path, stem: str
 ) -> str | None:
-    """Write where a query looked, 16 bits, 65535 where most; with overlays a picture of it too."""
+    """Write where a query looked, 16 bits, 65535 where most; on the photograph too, if given."""
     if not isinstance(found, Classification) or found.weights is None:
         return None
     name = f"{stem}_attention.png"
     _save_png(_sixteen_bits(attention_at(found, *found.size)), output / name)
-    if options.overlays:
+    if image is not None:
         _save(graded(image, found), output / f"{stem}_attention.jpg")
     return name
 

@@ -4,7 +4,7 @@ Queries that share a basis share one matrix product; queries with different base
 that they have in common.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -13,10 +13,11 @@ from PIL import Image
 
 from retq_hub import composition, syncing
 from retq_hub.application import Application
-from retq_hub.backbone import Backbone, plan
+from retq_hub.backbone import Backbone
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
 from retq_hub.images import ImageLike, decode
 from retq_hub.lock import PinnedQuery
+from retq_hub.preparation import Needs, Prepared, prepare
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 from retq_hub.result import Result
@@ -41,6 +42,7 @@ class Pipeline:
     Attributes:
         backbone: The backbone.
         queries: The queries by name.
+        needs: What they need of an image.
         notes: What the user should know of how the queries fit the backbone, a line each.
 
     Raises:
@@ -64,8 +66,7 @@ class Pipeline:
             if note := _check(name, query, backbone, allow_mismatch):
                 self.notes.append(note)
         manifests = [query.manifest for query in self.queries.values()]
-        self._plan = plan(basis for one in manifests for basis in one.bases)
-        self._embeds = embed or any(one.needs_embedding for one in manifests)
+        self.needs = Needs.of(manifests, embed=embed)
         self._application = Application(self.queries, backbone=backbone)
 
     @classmethod
@@ -182,11 +183,34 @@ class Pipeline:
             volume, apply=self._one, names=tuple(manifests), notes=[*volume.notes, *notes]
         )
 
+    def prepare(self, source: ImageLike) -> Prepared:
+        """Decode an image and make ready what the backbone and the queries need of it.
+
+        Any thread may do it, while another one applies the queries to images before.
+
+        Raises:
+            ImageError: The image cannot be used.
+        """
+        return prepare(decode(source), self.needs, self.backbone.spec)
+
+    def apply(self, images: Sequence[Prepared]) -> list[Result]:
+        """Run the backbone over prepared images, all in one go, and apply all queries.
+
+        Args:
+            images: From `prepare`.
+        """
+        return [
+            Result(
+                self._application(one.scene, tokens, embedding),
+                embedding=None if embedding is None else embedding.numpy(),
+            )
+            for one, (tokens, embedding) in zip(
+                images, self.backbone.run(images, self.needs), strict=True
+            )
+        ]
+
     def _one(self, source: ImageLike) -> Result:
-        image = decode(source)
-        tokens, embedding = self.backbone.tokens(image, self._plan, embed=self._embeds)
-        found = self._application(image, tokens, embedding)
-        return Result(found, embedding=None if embedding is None else embedding.numpy())
+        return self.apply([self.prepare(source)])[0]
 
 
 def _exactly(pinned: PinnedQuery, base: Path, progress: Progress | None) -> Query:

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from retq_hub import goldens, pooling
 from retq_hub.artifact import Golden
-from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.channels import pixel_channels
 from retq_hub.errors import Finding
 from retq_hub.kinds import CLASSIFICATION
 from retq_hub.manifest import QueryManifest
 from retq_hub.pipeline import Pipeline
+from retq_hub.plans import assemble, plan
 from retq_hub.probe import probe_image
 from retq_hub.query import Query
 from retq_hub.result import AREA_PX

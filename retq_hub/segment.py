@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
-from retq_hub.images import SUFFIXES, image_files
-from retq_hub.outputs import Job, Options, wanted, write_image
+from retq_hub.images import SUFFIXES, decode, image_files
+from retq_hub.outputs import Job, Options, Origin, wanted, write
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
 from retq_hub.storage import write_text
@@ -151,7 +151,7 @@ def segment(
     failed: dict[str, ImageError] = {}
     for job in progress.steps(todo, what="segmenting", total=len(todo)):
         try:
-            found = list(write_image(pipeline, job, output, options))
+            found = _one(pipeline, job, output, options)
         except ImageError as error:
             failed[str(job.image)] = error
             continue
@@ -167,6 +167,15 @@ def segment(
         skipped=len(jobs) - len(todo),
         failed=failed,
     )
+
+
+def _one(pipeline: Pipeline, job: Job, output: Path, options: Options) -> list[Row]:
+    """Segment one image and write its files."""
+    image = decode(job.image)
+    result = pipeline(image)
+    origin = Origin.of(pipeline.backbone, file_digest(job.image))
+    picture = image if options.overlays else None
+    return write(result, job, origin, output, options, image=picture)
 
 
 def check_owners(jobs: Iterable[Job], owner_of: Callable[[Job], str | None], output: Path) -> None:
@@ -210,6 +219,8 @@ def _is_done(
             if row.weights_digest != pipeline.backbone.weights_digest:
                 return False
             if row.image_sha256 != digest:
+                return False
+            if row.preprocessing_digest not in (None, pipeline.backbone.spec.preprocessing_digest):
                 return False
             found.append(row)
     return all((output / file).is_file() for file in wanted(job, found, options))

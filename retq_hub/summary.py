@@ -54,6 +54,8 @@ class Row:
         predicted: Whether it is what the query says of the whole image, or among that.
         attention: File of how much each place counted, relative to the output folder.
         overlay: File of the image with what all queries say of it, likewise.
+        preprocessing_digest: What the backbone saw of the image; None in rows of older runs.
+        engine: What ran the backbone, and the precision; likewise.
     """
 
     image: str
@@ -75,6 +77,8 @@ class Row:
     predicted: bool | None = None
     attention: str | None = None
     overlay: str | None = None
+    preprocessing_digest: str | None = None
+    engine: str | None = None
 
     @property
     def stems(self) -> set[str]:

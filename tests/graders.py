@@ -12,7 +12,7 @@ from PIL import Image
 
 from retq_hub import artifact, goldens, probe
 from retq_hub.artifact import Attention
-from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.kinds import (
     CLASSIFICATION,
@@ -32,6 +32,7 @@ from retq_hub.manifest import (
     Target,
     Training,
 )
+from retq_hub.plans import assemble, plan
 
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")
 SIGNS = ("drusen", "haemorrhages", "cotton-wool spots")

@@ -11,10 +11,11 @@ from tiny import make_query as make_segmentation
 
 from retq_hub import artifact, goldens, probe, weights
 from retq_hub.artifact import Attention
-from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.kinds import Pooling, Similarity, Text
 from retq_hub.manifest import Head, QueryManifest, Target, from_json
+from retq_hub.plans import assemble, plan
 from retq_hub.spec import BackboneSpec
 
 SCALE = 14.0

@@ -62,9 +62,9 @@ def test_scores_are_those_of_a_plain_computation(tiny: Tiny, tmp_path: Path):
     given = Pipeline(backbone=tiny.backbone, queries={"q": query})
     from PIL import Image
 
-    from retq_hub.backbone import assemble
+    from retq_hub.plans import assemble
 
-    tokens, _ = tiny.backbone.tokens(Image.fromarray(IMAGE), given._plan)
+    tokens, _ = tiny.backbone.tokens(Image.fromarray(IMAGE), given.needs.plan)
     (fine,), (plain,) = assemble(tokens, FINE), assemble(tokens, query.manifest.basis)
     assert query.attention is not None
     logits = fine @ query.attention[0][0] + query.attention[1][0]

@@ -11,10 +11,12 @@ from tiny import Tiny, random_state, write_spec
 from torch import Tensor
 
 from retq_hub import probe, registry, weights
-from retq_hub.backbone import Backbone, LazyBackbone, PassKey, assemble, plan
+from retq_hub.backbone import Backbone, LazyBackbone, PassKey
 from retq_hub.basis import Basis, Pass
 from retq_hub.errors import BackboneMismatch, NotFoundError, UsageError
 from retq_hub.manifest import BackboneRef, Fingerprint
+from retq_hub.plans import assemble, plan
+from retq_hub.preparation import Needs, prepare
 
 HOME = PassKey(64, 1, norm=True)
 
@@ -226,3 +228,32 @@ def test_the_fingerprint_tells_equivalent_weights_from_others(
     assert other.weights_digest != backbone.weights_digest
     distance = probe.deviation(backbone.fingerprint, other.measure_fingerprint())
     assert (distance <= probe.TOLERANCE) is same
+
+
+@pytest.mark.parametrize("aspect", ["stretch", "crop", "pad"])
+def test_images_in_one_go_are_what_they_are_alone(tiny, image, aspect):
+    spec = replace(tiny.spec, preprocessing=replace(tiny.spec.preprocessing, aspect=aspect))
+    backbone = Backbone(spec=spec, state=tiny.state, weights_digest="0" * 64)
+    images = [image, image.crop((0, 0, 300, 200)), image.resize((200, 200))]
+    needs = Needs(plan={PassKey(64, 2, norm=True): (0, 2), HOME: (1,)}, embed=True)
+    together = backbone.run([prepare(one, needs, backbone.spec) for one in images], needs)
+    for one, (tokens, embedding) in zip(images, together, strict=True):
+        alone, expected = backbone.tokens(one, needs.plan, embed=True)
+        assert tokens.keys() == alone.keys()
+        for key in alone:
+            torch.testing.assert_close(tokens[key], alone[key], atol=1e-5, rtol=0)
+        torch.testing.assert_close(embedding, expected, atol=1e-5, rtol=0)
+
+
+def test_another_engine_runs_it_and_the_reference_stays(tiny, image):
+    class Doubled:
+        name, precision, device = "doubled", "float32", "cpu"
+
+        def __call__(self, squares, layers, *, norm, embed):
+            tokens, embedding = tiny.backbone.reference(squares, layers, norm=norm, embed=embed)
+            return [2 * one for one in tokens], embedding
+
+    other = tiny.backbone.with_engine(Doubled())
+    (here, _), (there, _) = (one.tokens(image, {HOME: (1,)}) for one in (other, tiny.backbone))
+    assert torch.equal(here[HOME, 1], 2 * there[HOME, 1])
+    assert tiny.backbone.engine.name == other.reference.name == "torch"

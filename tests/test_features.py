@@ -12,13 +12,14 @@ from safetensors.torch import load, load_file, save
 from support_core import assert_clear
 from tiny import Tiny
 
-from retq_hub.backbone import LazyBackbone, assemble, plan
+from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import file_digest
 from retq_hub.errors import ImageError, IntegrityError, RetqError
 from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.images import decode
+from retq_hub.plans import assemble, plan
 from retq_hub.probe import probe_image
 from retq_hub.progress import Silent
 

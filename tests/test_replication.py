@@ -9,11 +9,12 @@ from PIL import Image
 from tiny import SPEC, Tiny, write_spec
 
 from retq_hub import datasets
-from retq_hub.backbone import LazyBackbone, assemble, plan
+from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import Dataset
 from retq_hub.grids import logit_map
 from retq_hub.heads import pixel_logits
 from retq_hub.images import decode
+from retq_hub.plans import assemble, plan
 from retq_hub.progress import Silent
 from retq_hub.recipe import Recipe
 from retq_hub.replication import on_squares, solve_as_in_paper

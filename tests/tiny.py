@@ -13,7 +13,7 @@ from torch import Tensor
 
 from retq_hub import artifact, index, notices, probe, weights
 from retq_hub.artifact import Golden
-from retq_hub.backbone import Backbone, assemble, plan
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import N_CHANNELS, pixel_channels
 from retq_hub.encoder import expected_shapes
@@ -29,6 +29,7 @@ from retq_hub.manifest import (
     Training,
     from_json,
 )
+from retq_hub.plans import assemble, plan
 from retq_hub.spec import BackboneSpec
 from retq_hub.storage import write_json
 

@@ -21,6 +21,7 @@ from retq_hub.grids import upsample
 from retq_hub.images import decode, green
 from retq_hub.manifest import Interval, QueryManifest
 from retq_hub.metrics import auprc_auroc, mean_interval
+from retq_hub.preparation import Needs, scene
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.result import Classification
@@ -108,6 +109,7 @@ class _Reader:
 
     def __init__(self, query: Query, backbone: LazyBackbone) -> None:
         self._bases = query.manifest.bases
+        self._needs = Needs.of([query.manifest])
         self._cache = TokenCache(backbone=backbone)
         self._application = Application({"query": query}, backbone=backbone)
 
@@ -118,13 +120,14 @@ class _Reader:
             for basis in self._bases
             for key, one in self._cache.tokens(sample, basis).items()
         }
+        image = decode(sample.image)
         with torch.inference_mode():
-            found = self._application(decode(sample.image), tokens, None)["query"]
+            found = self._application(scene(image, self._needs), tokens, None)["query"]
         assert isinstance(found, Classification), "what pools by attention classifies"
         assert found.weights is not None, "it pools by attention"
         maps = {
             "attention": _square(found.weights.mean(axis=0)),
-            "fundus": np.asarray(green(decode(sample.image), EVALUATION_PX) > _DARK, np.float32),
+            "fundus": np.asarray(green(image, EVALUATION_PX) > _DARK, np.float32),
         }
         if found.evidence is not None:
             maps["evidence"] = _square(found.evidence[-1])

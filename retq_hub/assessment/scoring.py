@@ -16,7 +16,7 @@ from retq_hub.assessment import gradation, tally
 from retq_hub.assessment.gradation import Prediction
 from retq_hub.assessment.gradebook import Assessment, Other, Typical
 from retq_hub.assessment.matching import Match, match
-from retq_hub.backbone import LazyBackbone, TokenSet
+from retq_hub.backbone import LazyBackbone
 from retq_hub.dataset import some
 from retq_hub.errors import UsageError
 from retq_hub.evaluation import IMAGE_PREFIX, check_recordable, trained_on
@@ -25,6 +25,8 @@ from retq_hub.images import decode
 from retq_hub.kinds import SEGMENTATION, Estimate, Graded
 from retq_hub.labels.labelset import LabelledSample, LabelSet
 from retq_hub.manifest import QueryManifest
+from retq_hub.plans import TokenSet
+from retq_hub.preparation import Needs, scene
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.result import Classification, ZeroShot
@@ -203,7 +205,8 @@ class _Grader:
             tokens = {**tokens, **self._cache.tokens(sample, basis)}
         with torch.inference_mode():
             embedding = self._cache.embedding(sample) if self.manifest.needs_embedding else None
-            found = self._application(decode(sample.image), tokens, embedding)["query"]
+            beside = scene(decode(sample.image), Needs.of([self.manifest]))
+            found = self._application(beside, tokens, embedding)["query"]
         assert isinstance(found, Classification | ZeroShot), "segmentation queries are refused"
         return found
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from retq_hub.backbone import LazyBackbone, last_layer
+from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis
 from retq_hub.features import TokenCache
 from retq_hub.kinds import Pooling
@@ -15,6 +15,7 @@ from retq_hub.labels.search import Judged, LabelSearch, solve_linear
 from retq_hub.labels.trainingset import LabelTrainingSet
 from retq_hub.manifest import Trial
 from retq_hub.notation import width
+from retq_hub.plans import last_layer
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 from retq_hub.recipe import Recipe, checked_bases

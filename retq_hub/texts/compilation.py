@@ -11,12 +11,13 @@ from torch import Tensor
 
 from retq_hub import delivery, goldens, pooling, registry, weights
 from retq_hub.artifact import Golden
-from retq_hub.backbone import LazyBackbone, last_layer
+from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
 from retq_hub.kinds import TEXT, Similarity, Text
 from retq_hub.manifest import Head, Licence, QueryManifest, Target, Training
+from retq_hub.plans import last_layer
 from retq_hub.progress import Progress, Silent
 from retq_hub.spec import BackboneSpec, TextSpec
 from retq_hub.texts import vocabulary
