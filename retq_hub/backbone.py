@@ -1,8 +1,8 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import cast
 
@@ -13,8 +13,13 @@ from torch import Tensor
 
 from retq_hub import compatibility, geometry, probe, registry, weights
 from retq_hub.encoder import Encoder
+from retq_hub.engines import selection
+from retq_hub.engines.choice import PLAIN
+from retq_hub.engines.drift import Masks
 from retq_hub.engines.eager import TorchEngine
 from retq_hub.engines.engine import Engine
+from retq_hub.engines.graph import Graphs
+from retq_hub.engines.selection import Candidacy
 from retq_hub.manifest import BackboneRef, Fingerprint
 from retq_hub.plans import Plan, TokenSet, home
 from retq_hub.preparation import Needs, Prepared, prepare
@@ -38,24 +43,33 @@ class Backbone:
 
     Args:
         spec: What it is.
-        state: Its canonical state dict.
+        state: Its canonical state dict, or what gives it once it is needed.
         weights_digest: The digest of ``state``.
 
     Attributes:
         spec: What it is.
         weights_digest: What its weights are.
-        engine: What runs it.
-        reference: PyTorch in float32, which other engines are measured against.
+
+    Raises:
+        CheckpointError: A tensor is missing, extra or misshapen.
     """
 
     def __init__(
-        self, *, spec: BackboneSpec, state: Mapping[str, Tensor], weights_digest: str
+        self,
+        *,
+        spec: BackboneSpec,
+        state: Mapping[str, Tensor] | Callable[[], Mapping[str, Tensor]],
+        weights_digest: str,
     ) -> None:
         self.spec = spec
         self.weights_digest = weights_digest
-        self._encoder = Encoder(spec=spec, state=state)
-        self.reference: Engine = TorchEngine(self._encoder)
-        self.engine: Engine = self.reference
+        if callable(state):
+            self._encoding = cache(lambda: Encoder(spec=spec, state=state()))
+        else:
+            encoder = Encoder(spec=spec, state=state)
+            self._encoding = cache(lambda: encoder)
+        self._reference = cache(lambda: TorchEngine(self._encoding()))
+        self._engine: Engine | None = None
 
     @classmethod
     def from_pretrained(
@@ -63,6 +77,8 @@ class Backbone:
         name: str = registry.DEFAULT_BACKBONE,
         *,
         file: str | Path | None = None,
+        engine: str = PLAIN.engine,
+        precision: str = PLAIN.precision,
         progress: Progress | None = None,
     ) -> "Backbone":
         """Load a backbone; fetch and convert its weights where the cache has none.
@@ -70,23 +86,83 @@ class Backbone:
         Args:
             name: Its id in a registry, or the path of a spec.
             file: A checkpoint on this disk, used instead of the spec's sources.
+            engine: What runs it: ``torch``, ``openvino``, ``onnx``, or ``auto``.
+            precision: In what: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
             progress: Where to report a download; nowhere if not given.
 
         Raises:
             NotFoundError: There is no such backbone.
             NetworkError: No source delivered its weights.
-            IntegrityError: The weights are not the right ones.
+            IntegrityError: The weights are not the right ones, or the engine drifts.
+            UsageError: The engine or the precision is not to be had on this machine.
+        """
+        backbone = cls.asleep(name, file=file, progress=progress)
+        what, progress = backbone.candidacy(), progress or Silent()
+        chosen = selection.select(what, engine, precision, progress=progress)
+        return backbone.with_engine(chosen.engine)
+
+    @classmethod
+    def asleep(
+        cls,
+        name: str = registry.DEFAULT_BACKBONE,
+        *,
+        file: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> "Backbone":
+        """Find a backbone as `from_pretrained` does; its weights are loaded once they are needed.
+
+        An engine that runs a graph of the cache does not need them.
+
+        Raises:
+            NotFoundError: There is no such backbone.
+            NetworkError: No source delivered its weights.
+            IntegrityError: What a source delivered are not the right ones.
         """
         spec = registry.backbone_spec(name)
         found = weights.ensure(
             spec, progress=progress or Silent(), file=Path(file) if file else None
         )
-        return cls(spec=spec, state=weights.load(found), weights_digest=found.digest)
+        return cls(spec=spec, state=partial(weights.load, found), weights_digest=found.digest)
+
+    @property
+    def reference(self) -> Engine:
+        """PyTorch in float32, which other engines are measured against."""
+        return self._reference()
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it."""
+        return self._engine or self.reference
+
+    @property
+    def graphs(self) -> Graphs:
+        """What engines other than PyTorch run."""
+        return Graphs(spec=self.spec, weights_digest=self.weights_digest, encoder=self._encoding)
+
+    def candidacy(
+        self, passes: Plan | None = None, *, masks: Masks | None = None, of: Sequence[str] = ()
+    ) -> Candidacy:
+        """Give what engines are chosen for, see `retq_hub.engines.selection.select`.
+
+        Args:
+            passes: What is run of each image; all layers at the spec's own size if not given.
+            masks: Makes the masks that are compared.
+            of: Digests of what they depend on.
+        """
+        everything = {home(self.spec)[0]: tuple(range(self.spec.tokens.layers))}
+        return Candidacy(
+            graphs=self.graphs,
+            weights_digest=self.weights_digest,
+            reference=self._reference,
+            passes=passes or everything,
+            masks=masks,
+            masks_of=tuple(of),
+        )
 
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
         other = copy(self)
-        other.engine = engine
+        other._engine = engine
         return other
 
     @cached_property
@@ -97,11 +173,12 @@ class Backbone:
         return self.measure_fingerprint()
 
     def measure_fingerprint(self) -> Fingerprint:
-        """Run the probe image and project its tokens."""
+        """Run the probe image in float32 and project its tokens."""
         size = self.spec.preprocessing.size_px
         key = PassKey(size, 1, norm=True)
         layers = tuple(range(self.spec.tokens.layers))
-        tokens, _ = self.tokens(Image.fromarray(probe.probe_image(size)), {key: layers})
+        plain = self.with_engine(self.reference)
+        tokens, _ = plain.tokens(Image.fromarray(probe.probe_image(size)), {key: layers})
         return probe.fingerprint([tokens[key, layer].numpy() for layer in layers])
 
     @property
@@ -174,6 +251,10 @@ class Backbone:
     def shared(self, vectors: Tensor) -> Tensor:
         """Bring tokens or embeddings to the space shared with text, as `Encoder.shared` does."""
         return self._encoder.shared(vectors)
+
+    @property
+    def _encoder(self) -> Encoder:
+        return self._encoding()
 
     def batch_tokens(self, pixels: Tensor, layer: int) -> Tensor:
         """Give one layer's tokens, final norm applied, for pixels that are ready for the encoder.

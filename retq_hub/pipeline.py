@@ -5,22 +5,30 @@ that they have in common.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from retq_hub import composition, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone
+from retq_hub.digest import bytes_digest
+from retq_hub.embedded import EXAMPLE_IMAGE
+from retq_hub.engines import selection
+from retq_hub.engines.choice import AUTO, PLAIN
+from retq_hub.engines.engine import Engine
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
 from retq_hub.images import ImageLike, decode
+from retq_hub.kinds import SEGMENTATION, TEXT
 from retq_hub.lock import PinnedQuery
 from retq_hub.preparation import Needs, Prepared, prepare
-from retq_hub.progress import Progress
+from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
-from retq_hub.result import Result
+from retq_hub.result import AREA_PX, Result
 from retq_hub.volumes import modality
 from retq_hub.volumes.opening import open_volume
 from retq_hub.volumes.slices import VolumeResult
@@ -62,6 +70,7 @@ class Pipeline:
         self.embed = embed
         self._allow_mismatch = allow_mismatch
         self.notes: list[str] = []
+        self._wish: tuple[str, str] | None = None
         for name, query in self.queries.items():
             if note := _check(name, query, backbone, allow_mismatch):
                 self.notes.append(note)
@@ -77,6 +86,8 @@ class Pipeline:
         backbone: str | Backbone | None = None,
         allow_mismatch: bool = False,
         embed: bool = True,
+        engine: str = PLAIN.engine,
+        precision: str = PLAIN.precision,
         progress: Progress | None = None,
     ) -> "Pipeline":
         """Load queries and the backbone that they were made for.
@@ -86,54 +97,116 @@ class Pipeline:
             backbone: Its id; that of the first query if not given.
             allow_mismatch: Apply queries that were made for another backbone.
             embed: Also give each image's embedding.
+            engine: What runs the backbone, see `with_engine`; a loaded one keeps its own if none
+                is named.
+            precision: In what it computes.
             progress: Where to report a download of the backbone, and what is to be said of queries.
 
         Raises:
-            UsageError: There is no query, or two have one name.
+            UsageError: There is no query, or two have one name; or the engine or the precision is
+                not to be had on this machine.
             NotFoundError: There is no such query or backbone.
             BackboneMismatch: A query was made for another backbone.
+            EngineDrift: The engine's tokens or masks are too far from those of float32 PyTorch.
         """
         loaded = _loaded(queries, progress=progress)
         if not loaded:
             raise UsageError("a pipeline needs at least one query", hint="`retq list` shows them")
         if not isinstance(backbone, Backbone):
             first = next(iter(loaded.values())).manifest.backbone.id
-            backbone = Backbone.from_pretrained(backbone or first, progress=progress)
-        return cls(backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed)
+            backbone = Backbone.asleep(backbone or first, progress=progress)
+        elif (engine, precision) == (PLAIN.engine, PLAIN.precision):
+            return cls(
+                backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed
+            )
+        found = cls(backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed)
+        return found.with_engine(engine, precision, progress=progress)
 
     @classmethod
     def from_lock(
-        cls, lock: str | Path, *, embed: bool = True, progress: Progress | None = None
+        cls,
+        lock: str | Path,
+        *,
+        embed: bool = True,
+        engine: str = PLAIN.engine,
+        precision: str = PLAIN.precision,
+        progress: Progress | None = None,
     ) -> "Pipeline":
         """Load exactly what a lock pins, and nothing else; what is not here yet is fetched.
 
         Args:
             lock: Its file, the folder of a composed pipeline, or its name on a Hub.
             embed: Also give each image's embedding.
+            engine: What runs the backbone, see `with_engine`.
+            precision: In what it computes.
             progress: Where to report a download.
 
         Raises:
             NotFoundError: There is no such lock, or a member is no longer where it says.
             BadInputError: The lock breaks its schema.
-            IntegrityError: Something is not what is pinned; both digests are named.
+            IntegrityError: Something is not what is pinned; both digests are named. Or the engine
+                drifts.
             NetworkError: What is missing cannot be fetched.
+            UsageError: The engine or the precision is not to be had on this machine.
         """
-        found = composition.locate(lock, progress=progress)
-        pinned = found.lock.backbone
+        located = composition.locate(lock, progress=progress)
+        pinned = located.lock.backbone
         spec = syncing.pinned_spec(pinned)
-        queries = {one.name: _exactly(one, found.base, progress) for one in found.lock.queries}
-        backbone = Backbone.from_pretrained(spec.id, progress=progress)
+        queries = {one.name: _exactly(one, located.base, progress) for one in located.lock.queries}
+        backbone = Backbone.asleep(spec.id, progress=progress)
         syncing.check_weights(pinned, backbone.weights_digest)
-        return cls(backbone=backbone, queries=queries, embed=embed)
+        found = cls(backbone=backbone, queries=queries, embed=embed)
+        return found.with_engine(engine, precision, progress=progress)
+
+    def with_engine(
+        self,
+        engine: str = AUTO,
+        precision: str = AUTO,
+        *,
+        images: Iterable[ImageLike] = (),
+        progress: Progress | None = None,
+    ) -> "Pipeline":
+        """Give the same pipeline with its backbone run by another engine.
+
+        Several that may serve are tried for some seconds, and the fastest is taken whose masks of
+        the example photograph agree with those of float32 PyTorch. What was measured is kept for
+        the machine; what was chosen is among the notes.
+
+        Args:
+            engine: ``torch``, ``openvino``, ``onnx``, or ``auto``.
+            precision: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
+            images: Photographs whose masks must agree, beside the example.
+            progress: Where to say that engines are tried.
+
+        Raises:
+            UsageError: The engine or the precision is not to be had on this machine.
+            EngineDrift: Its tokens or masks are too far from those of float32 PyTorch.
+            ImageError: One of the images cannot be used.
+        """
+        if (engine, precision) == (PLAIN.engine, PLAIN.precision):
+            return self._over(self.backbone.with_engine(self.backbone.reference), self.queries)
+        shown = [decode(one) for one in (EXAMPLE_IMAGE, *images)]
+        digests = [bytes_digest(one.tobytes()) for one in shown]
+        marks = any(one.manifest.is_kind(SEGMENTATION, TEXT) for one in self.queries.values())
+        what = self.backbone.candidacy(
+            self.needs.plan,
+            masks=partial(self._masks, shown) if marks else None,
+            of=[*digests, *(query.manifest.digest for query in self.queries.values())],
+        )
+        chosen = selection.select(what, engine, precision, progress=progress or Silent())
+        found = self._over(self.backbone.with_engine(chosen.engine), self.queries)
+        found._wish = (engine, precision)
+        found.notes += [chosen.note] if chosen.note else []
+        return found
 
     def add(self, *queries: str | Path | Query) -> "Pipeline":
-        """Give a pipeline with more queries; the backbone is not loaded again."""
-        return Pipeline(
-            backbone=self.backbone,
-            queries=_loaded([*self.queries.values(), *queries], names=self.queries),
-            allow_mismatch=self._allow_mismatch,
-            embed=self.embed,
-        )
+        """Give a pipeline with more queries; the backbone is not loaded again.
+
+        An engine that was chosen is chosen anew, for all of them.
+        """
+        loaded = _loaded([*self.queries.values(), *queries], names=self.queries)
+        found = self._over(self.backbone, loaded)
+        return found if self._wish is None else found.with_engine(*self._wish)
 
     @overload
     def __call__(self, images: list[ImageLike] | tuple[ImageLike, ...]) -> list[Result]: ...
@@ -208,6 +281,24 @@ class Pipeline:
                 images, self.backbone.run(images, self.needs), strict=True
             )
         ]
+
+    def _over(self, backbone: Backbone, queries: Mapping[str, Query]) -> "Pipeline":
+        return Pipeline(
+            backbone=backbone,
+            queries=queries,
+            allow_mismatch=self._allow_mismatch,
+            embed=self.embed,
+        )
+
+    def _masks(self, images: Sequence[Image.Image], engine: Engine) -> list[NDArray[np.bool_]]:
+        """Give the masks of each target, (images, 392, 392), made with an engine."""
+        pipeline = self._over(self.backbone.with_engine(engine), self.queries)
+        results = [pipeline._one(image) for image in images]
+        names = results[0].segmentations
+        found = [
+            [one.segmentations[name].mask_at(AREA_PX, AREA_PX) for one in results] for name in names
+        ]
+        return [mask for one in found for mask in np.stack(one, axis=1)]
 
     def _one(self, source: ImageLike) -> Result:
         return self.apply([self.prepare(source)])[0]

@@ -43,13 +43,14 @@ class Graphs:
 
     Attributes:
         spec: The backbone's.
+        encoder: As it was given.
     """
 
     def __init__(
         self, *, spec: BackboneSpec, weights_digest: str, encoder: Callable[[], Encoder]
     ) -> None:
         self.spec = spec
-        self._encoder = encoder
+        self.encoder = encoder
         facts = [_FORMAT, weights_digest, spec.preprocessing_digest, spec.pooling]
         self._key = [*facts, to_json(spec.architecture)]
 
@@ -82,7 +83,7 @@ class Graphs:
 
     def _make(self, folder: Path, size_px: int, norm: bool) -> None:
         layers = range(self.spec.tokens.layers)
-        network = _Whole(self._encoder(), layers, norm=norm)
+        network = _Whole(self.encoder(), layers, norm=norm)
         squares = blank(self.spec, size_px)
         with whole_folder(folder) as temporary:
             path = temporary / "graph.onnx"
@@ -97,6 +98,9 @@ class Normalised(nn.Module):
         spec: The backbone's.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(spec.preprocessing.mean))
@@ -104,8 +108,7 @@ class Normalised(nn.Module):
 
     def forward(self, squares: Tensor) -> Tensor:
         """Scale squares."""
-        scaled: Tensor = (squares.float() / 255 - self.mean) / self.std
-        return scaled.permute(0, 3, 1, 2)
+        return ((squares.float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
 
 
 class _Whole(nn.Module):

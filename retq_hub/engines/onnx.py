@@ -42,8 +42,6 @@ class OnnxEngine:
     ) -> tuple[list[Tensor], Tensor | None]:
         """Run one pass; see `retq_hub.engines.engine.Engine`."""
         names = self._graphs.outputs(layers, embed=embed)
-        if not names:
-            return [], None
         key = (squares.shape[1], norm)
         if key not in self._sessions:
             self._sessions[key] = Session(self._graphs.path(key[0], norm=norm))

@@ -42,8 +42,6 @@ class OpenVinoEngine:
     ) -> tuple[list[Tensor], Tensor | None]:
         """Run one pass; see `retq_hub.engines.engine.Engine`."""
         names = self._graphs.outputs(layers, embed=embed)
-        if not names:
-            return [], None
         depth = self._graphs.spec.tokens.layers if embed else max(layers)
         key = (squares.shape[1], norm, depth)
         ready = self._compiled.get(key)

@@ -1,0 +1,125 @@
+"""How far an engine is from float32 PyTorch, in tokens and in masks, and what is too far.
+
+Axis letters: S side of a square in pixels, N tokens, D width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from retq_hub import geometry, probe
+from retq_hub.embedded import EXAMPLE_IMAGE
+from retq_hub.engines.engine import Engine
+from retq_hub.errors import EngineDrift
+from retq_hub.images import decode
+from retq_hub.spec import BackboneSpec
+
+__all__ = ["DICE", "Drift", "Masks", "check", "measure"]
+
+DICE = 0.97
+"""Lowest Dice of an engine's masks and float32's."""
+
+_FEW = 2e-4
+"""A share of pixels that may differ whatever the Dice: of a small mask each pixel is much."""
+
+Masks = Callable[[Engine], Sequence[NDArray[np.bool_]]]
+"""Gives the masks that queries make with an engine: one (images, H, W) array a target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How far an engine is from float32 PyTorch.
+
+    Attributes:
+        fingerprint: Relative distance of the two fingerprints, see `retq_hub.probe`.
+        tokens: Relative distance of the tokens of a photograph, in the layer where it is largest.
+        dice: Lowest Dice of a target's masks over all images; None: no masks were made, or only
+            single pixels differ.
+    """
+
+    fingerprint: float
+    tokens: float
+    dice: float | None
+
+    def __str__(self) -> str:
+        masks = "" if self.dice is None else f", masks with a Dice of {self.dice:.4f}"
+        return f"fingerprint {self.fingerprint:.2g} off, tokens {self.tokens:.2g} off{masks}"
+
+    @property
+    def is_tolerable(self) -> bool:
+        """Whether queries may be read from the engine's tokens; what is no number is not."""
+        near = self.fingerprint <= probe.TOLERANCE
+        return near and np.isfinite(self.tokens) and (self.dice is None or self.dice >= DICE)
+
+
+def measure(
+    engine: Engine, reference: Engine, spec: BackboneSpec, *, masks: Masks | None = None
+) -> Drift:
+    """Compare an engine with another on the probe, on the example photograph and by masks.
+
+    Args:
+        engine: The one.
+        reference: The other, float32 PyTorch.
+        spec: Of the backbone that both run.
+        masks: Makes the masks that are compared.
+
+    Raises:
+        UsageError: The engine cannot run.
+    """
+    ours, theirs = _tokens(engine, spec), _tokens(reference, spec)
+    on_probe = [probe.fingerprint([one[0].numpy() for one in some]) for some in (ours, theirs)]
+    return Drift(
+        fingerprint=probe.deviation(on_probe[1], on_probe[0]),
+        tokens=max(_distance(a[1], b[1]) for a, b in zip(ours, theirs, strict=True)),
+        dice=None if masks is None else _lowest_dice(masks(engine), masks(reference)),
+    )
+
+
+def check(drift: Drift, what: str) -> None:
+    """Refuse an engine that is too far off.
+
+    Args:
+        drift: Of the engine.
+        what: The engine, for the message.
+
+    Raises:
+        EngineDrift: It is; the figures and what is allowed are named.
+    """
+    if not drift.is_tolerable:
+        raise EngineDrift(
+            f"{what} is too far from float32 PyTorch: {drift} (allowed: fingerprint "
+            f"{probe.TOLERANCE}, Dice {DICE})",
+            hint="take another --precision or --engine",
+        )
+
+
+def _tokens(engine: Engine, spec: BackboneSpec) -> list[Tensor]:
+    """Give each layer's (2, N, D) tokens of the probe and of the example photograph."""
+    size = spec.preprocessing.size_px
+    drawn = probe.probe_image(size).astype(np.float32)
+    photograph = geometry.square(decode(EXAMPLE_IMAGE), spec.preprocessing, size)
+    squares = torch.from_numpy(np.stack([drawn.astype(photograph.dtype), photograph]))
+    layers = range(spec.tokens.layers)
+    return engine(squares, layers, norm=True, embed=False)[0]
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+def _lowest_dice(
+    ours: Sequence[NDArray[np.bool_]], theirs: Sequence[NDArray[np.bool_]]
+) -> float | None:
+    """Give the lowest Dice of targets of which more than a few pixels differ."""
+    return min(
+        (
+            2 * float((a & b).sum()) / float(a.sum() + b.sum())
+            for a, b in zip(ours, theirs, strict=True)
+            if (a ^ b).mean() > _FEW
+        ),
+        default=None,
+    )
