@@ -200,6 +200,7 @@ LINES: list[set[str]] = [
         "assessment.pointing",
         "assessment.scoring",
         "labels.trainingset",
+        "onnx_model",
         "portrait",
         "predictions",
         "replay",
@@ -259,7 +260,7 @@ LINES: list[set[str]] = [
     {"cli.console"},
     {"cli.app"},
     {"cli", "cli.__main__"},
-    {"cli.index", "cli.options"},
+    {"cli.engine_options", "cli.index", "cli.options"},
     {"cli.doctor"},
     {"cli.search"},
     {"cli.backbones"},
@@ -269,7 +270,7 @@ LINES: list[set[str]] = [
     {"cli.assessment", "cli.volumes"},
     {"cli.card", "cli.evaluate", "cli.segment", "cli.validate"},
     {"cli.demo"},
-    {"cli.adapt", "cli.compile_text", "cli.serve", "cli.train"},
+    {"cli.adapt", "cli.compile_text", "cli.export", "cli.serve", "cli.train"},
     {"cli.algebra", "cli.port", "cli.train_labels"},
 ]
 """The package itself holds the version and names that are loaded on first use."""

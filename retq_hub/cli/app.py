@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": "demo",
     "doctor": "doctor",
     "evaluate": "evaluate",
+    "export": "export",
     "index": "index",
     "info": "info",
     "list": "search",

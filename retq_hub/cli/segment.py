@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.engine_options import engine_options
 from retq_hub.cli.options import json_option
 from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
@@ -39,6 +40,7 @@ _SHOWN = 20
 @click.option("--force", is_flag=True, help="Do again what is done.")
 @click.option("--backbone", help="Use this backbone instead of the queries' own.")
 @click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
+@engine_options
 @json_option
 def segment_command(
     images: tuple[str, ...],
@@ -51,6 +53,8 @@ def segment_command(
     force: bool,
     backbone: str | None,
     allow_mismatch: bool,
+    engine: str,
+    precision: str,
     as_json: bool,
 ) -> None:
     """Segment and grade IMAGES: files, folders, patterns, volumes.
@@ -65,7 +69,8 @@ def segment_command(
 
     progress = BarProgress()
     jobs, scans = divide(find_images(images, volume=volume), output)
-    pipeline = _pipeline(queries, lock, backbone, allow_mismatch, progress)
+    chosen = {"engine": engine, "precision": precision}
+    pipeline = _pipeline(queries, lock, backbone, allow_mismatch, chosen, progress)
     for note in pipeline.notes:
         progress.note(note)
     options = Options(probability=probability, overlays=overlay, force=force)
@@ -130,6 +135,7 @@ def _pipeline(
     lock: str | None,
     backbone: str | None,
     allow_mismatch: bool,
+    chosen: dict[str, str],
     progress: BarProgress,
 ) -> "Pipeline":
     """Load the queries that are named, or those of the lock."""
@@ -142,5 +148,6 @@ def _pipeline(
             allow_mismatch=allow_mismatch,
             embed=False,
             progress=progress,
+            **chosen,
         )
-    return Pipeline.from_lock(lock, embed=False, progress=progress)
+    return Pipeline.from_lock(lock, embed=False, progress=progress, **chosen)

@@ -156,5 +156,5 @@ def _lacking(engine: str, precision: str) -> UsageError:
     elif precision == "bfloat16":
         why = f"this machine does not compute in bfloat16 ({hardware.cpu_name()})"
     else:
-        why = f"no engine computes in {precision} without changing what queries mark"
-    return UsageError(why, hint="leave --precision auto to the engine, or take float32")
+        why = "int8 is not offered: in 8 bits queries mark other pixels (lesions: Dice 0.94)"
+    return UsageError(why, hint="take --precision auto, or float32")

@@ -56,8 +56,7 @@ class TorchEngine:
 def _moved(encoder: Encoder, device: str, dtype: torch.dtype) -> Encoder:
     """Copy an encoder to a device, the weights of its products cast once and not in each pass."""
     other = deepcopy(encoder).to(device)
-    if other.native_position is not None:
-        other.native_position = other.native_position.to(device)
+    other.positions_to(device)
     for module in other.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.to(dtype)

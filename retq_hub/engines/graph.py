@@ -128,14 +128,14 @@ class _Whole(nn.Module):
 
 
 def blank(spec: BackboneSpec, size_px: int) -> Tensor:
-    """Give two black squares as a backbone takes them, (2, S, S, 3) uint8 or float32."""
+    """Give a black square as a backbone takes it, (1, S, S, 3) uint8 or float32."""
     dtype = torch.float32 if spec.preprocessing.unrounded else torch.uint8
-    return torch.zeros(2, size_px, size_px, 3, dtype=dtype)
+    return torch.zeros(1, size_px, size_px, 3, dtype=dtype)
 
 
 def write_onnx(
     network: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], path: Path
-) -> None:
+) -> list[Tensor]:
     """Trace a network and write it as ONNX; the first axis of all inputs and outputs stays free.
 
     Args:
@@ -144,6 +144,9 @@ def write_onnx(
         outputs: Names of what it gives, in its order.
         path: The file.
 
+    Returns:
+        What it gives for the examples.
+
     Raises:
         StorageError: The place cannot be written.
     """
@@ -151,7 +154,8 @@ def write_onnx(
     with torch.inference_mode(), warnings.catch_warnings(), storage_errors(path):
         # The exporter that needs no further package is called legacy, and sizes count as constants.
         warnings.simplefilter("ignore")
-        network.eval()(*given)
+        # Positions at the squares' sizes are made here, so that they are constants of the trace.
+        found = network.eval()(*given)
         torch.onnx.export(
             network,
             given,
@@ -162,6 +166,7 @@ def write_onnx(
             output_names=list(outputs),
             dynamic_axes={name: {0: "B"} for name in (*inputs, *outputs)},
         )
+    return list(found)
 
 
 def _is_whole(folder: Path) -> bool:

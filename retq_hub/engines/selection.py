@@ -126,7 +126,7 @@ class _Election:
         if known is not None:
             return known
         if choice == PLAIN:
-            return Drift(fingerprint=0.0, tokens=0.0, dice=None)
+            return Drift(fingerprint=0.0, tokens=0.0)
         self._progress.note(f"checking {choice} against float32 PyTorch: once on this machine")
         what = self._what
         found = drift.measure(

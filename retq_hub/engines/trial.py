@@ -56,7 +56,7 @@ class _Work:
 
     def __init__(self, spec: BackboneSpec, key: PassKey, layers: Sequence[int]) -> None:
         self._key, self._layers = key, layers
-        self._squares = blank(spec, key.size_px)[:1]
+        self._squares = blank(spec, key.size_px)
 
     def milliseconds(self, engine: Engine) -> float:
         """Give the time of all tiles of the pass."""
