@@ -88,7 +88,8 @@ class Backbone:
             file: A checkpoint on this disk, used instead of the spec's sources.
             engine: What runs it: ``torch``, ``openvino``, ``onnx``, or ``auto``.
             precision: In what: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
-            progress: Where to report a download; nowhere if not given.
+            progress: Where to report a download, and the engine that was chosen; nowhere if not
+                given.
 
         Raises:
             NotFoundError: There is no such backbone.
@@ -99,6 +100,7 @@ class Backbone:
         backbone = cls.asleep(name, file=file, progress=progress)
         what, progress = backbone.candidacy(), progress or Silent()
         chosen = selection.select(what, engine, precision, progress=progress)
+        progress.note(chosen.note)
         return backbone.with_engine(chosen.engine)
 
     @classmethod
