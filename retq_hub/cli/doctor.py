@@ -32,7 +32,8 @@ def doctor_command() -> None:
     specs = registry.backbone_specs().values()
     here = [spec.id for spec in specs if registry.has_weights(spec)]
     click.echo(f"{len(specs)} backbones, weights here: {', '.join(here) or 'none'}")
-    click.echo("engines " + "; ".join(_told(one) for one in offers()))
+    for one in offers():
+        click.echo(f"engine {_told(one)}")
     if found := [*_imports(), *_registries()]:
         raise CheckFailed("retq doctor", found)
     click.echo("all is well")
@@ -40,8 +41,8 @@ def doctor_command() -> None:
 
 def _told(offer: Offer) -> str:
     if offer.version is None:
-        return f'{offer.engine} missing (pip install "retq-hub[{offer.engine}]")'
-    return f"{offer.engine} {offer.version} ({', '.join(offer.precisions)})"
+        return f'{offer.engine} missing: pip install "retq-hub[{offer.engine}]"'
+    return f"{offer.engine} {offer.version}: {', '.join(offer.precisions)}"
 
 
 def _version(name: str) -> str:
