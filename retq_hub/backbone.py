@@ -1,10 +1,10 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,13 @@ from torch import Tensor
 from retq_hub import compatibility, geometry, probe, registry, weights
 from retq_hub.batches import Batches, images_at_once
 from retq_hub.encoder import Encoder
+from retq_hub.engines import selection
+from retq_hub.engines.choice import PLAIN, Choice, build
+from retq_hub.engines.drift import Masks
 from retq_hub.engines.eager import TorchEngine
 from retq_hub.engines.engine import Engine
+from retq_hub.engines.graph import Graphs
+from retq_hub.engines.selection import Candidacy
 from retq_hub.errors import UsageError
 from retq_hub.manifest import BackboneRef, Fingerprint
 from retq_hub.photograph import SCALED
@@ -41,24 +46,33 @@ class Backbone:
 
     Args:
         spec: What it is.
-        state: Its canonical state dict.
+        state: Its canonical state dict, or what gives it once it is needed.
         weights_digest: The digest of ``state``.
 
     Attributes:
         spec: What it is.
         weights_digest: What its weights are.
-        engine: What runs it.
-        reference: PyTorch in float32, which other engines are measured against.
+
+    Raises:
+        CheckpointError: A tensor is missing, extra or misshapen.
     """
 
     def __init__(
-        self, *, spec: BackboneSpec, state: Mapping[str, Tensor], weights_digest: str
+        self,
+        *,
+        spec: BackboneSpec,
+        state: Mapping[str, Tensor] | Callable[[], Mapping[str, Tensor]],
+        weights_digest: str,
     ) -> None:
         self.spec = spec
         self.weights_digest = weights_digest
-        self._encoder = Encoder(spec=spec, state=state)
-        self.reference: Engine = TorchEngine(self._encoder)
-        self.engine: Engine = self.reference
+        if callable(state):
+            self._encoding = cache(lambda: Encoder(spec=spec, state=state()))
+        else:
+            encoder = Encoder(spec=spec, state=state)
+            self._encoding = cache(lambda: encoder)
+        self._reference = cache(lambda: TorchEngine(self._encoding()))
+        self._engine: Engine | None = None
         self._batches = Batches()
 
     @classmethod
@@ -67,6 +81,8 @@ class Backbone:
         name: str = registry.DEFAULT_BACKBONE,
         *,
         file: str | Path | None = None,
+        engine: str = PLAIN.engine,
+        precision: str = PLAIN.precision,
         progress: Progress | None = None,
     ) -> "Backbone":
         """Load a backbone; fetch and convert its weights where the cache has none.
@@ -74,23 +90,87 @@ class Backbone:
         Args:
             name: Its id in a registry, or the path of a spec.
             file: A checkpoint on this disk, used instead of the spec's sources.
-            progress: Where to report a download; nowhere if not given.
+            engine: What runs it: ``torch``, ``openvino``, ``onnx``, or ``auto``.
+            precision: In what: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
+            progress: Where to report a download, and the engine that was chosen; nowhere if not
+                given.
 
         Raises:
             NotFoundError: There is no such backbone.
             NetworkError: No source delivered its weights.
-            IntegrityError: The weights are not the right ones.
+            IntegrityError: The weights are not the right ones, or the engine drifts.
+            UsageError: The engine or the precision is not to be had on this machine.
+        """
+        backbone = cls.asleep(name, file=file, progress=progress)
+        what, progress = backbone.candidacy(), progress or Silent()
+        chosen = selection.select(what, engine, precision, progress=progress)
+        progress.note(chosen.note)
+        return backbone.with_engine(chosen.engine)
+
+    @classmethod
+    def asleep(
+        cls,
+        name: str = registry.DEFAULT_BACKBONE,
+        *,
+        file: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> "Backbone":
+        """Find a backbone as `from_pretrained` does; its weights are loaded once they are needed.
+
+        An engine that runs a graph of the cache does not need them.
+
+        Raises:
+            NotFoundError: There is no such backbone.
+            NetworkError: No source delivered its weights.
+            IntegrityError: What a source delivered are not the right ones.
         """
         spec = registry.backbone_spec(name)
         found = weights.ensure(
             spec, progress=progress or Silent(), file=Path(file) if file else None
         )
-        return cls(spec=spec, state=weights.load(found), weights_digest=found.digest)
+        return cls(spec=spec, state=partial(weights.load, found), weights_digest=found.digest)
+
+    @property
+    def reference(self) -> Engine:
+        """PyTorch in float32, which other engines are measured against."""
+        return self._reference()
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it."""
+        return self._engine or self.reference
+
+    @property
+    def graphs(self) -> Graphs:
+        """What engines other than PyTorch run."""
+        return Graphs(spec=self.spec, weights_digest=self.weights_digest, encoder=self._encoding)
+
+    def candidacy(
+        self, passes: Plan | None = None, *, masks: Masks | None = None, of: Sequence[str] = ()
+    ) -> Candidacy:
+        """Give what engines are chosen for, see `retq_hub.engines.selection.select`.
+
+        Args:
+            passes: What is run of each image; all layers at the spec's own size if not given.
+            masks: Makes the masks that are compared.
+            of: Digests of what they depend on.
+        """
+        everything = {home(self.spec)[0]: tuple(range(self.spec.tokens.layers))}
+        return Candidacy(
+            graphs=self.graphs,
+            weights_digest=self.weights_digest,
+            reference=self._reference,
+            passes=passes or everything,
+            masks=masks,
+            masks_of=tuple(of),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is built of: a worker builds it anew, from memory that it may share."""
-        state = {name: tensor.numpy() for name, tensor in self._encoder.state.items()}
-        return _built, (self.spec, state, self.weights_digest)
+        state = {name: tensor.numpy() for name, tensor in self._encoding().state.items()}
+        run_by = self.engine
+        choice = Choice(engine=run_by.name, precision=run_by.precision, device=run_by.device)
+        return _built, (self.spec, state, self.weights_digest, choice)
 
     def __copy__(self) -> "Backbone":
         """Copy it without its network, which both have then."""
@@ -101,7 +181,7 @@ class Backbone:
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
         other = copy(self)
-        other.engine = engine
+        other._engine = engine
         return other
 
     def with_decoding(self, decoding: str) -> "Backbone":
@@ -133,11 +213,12 @@ class Backbone:
         return self.measure_fingerprint()
 
     def measure_fingerprint(self) -> Fingerprint:
-        """Run the probe image and project its tokens."""
+        """Run the probe image in float32 and project its tokens."""
         size = self.spec.preprocessing.size_px
         key = PassKey(size, 1, norm=True)
         layers = tuple(range(self.spec.tokens.layers))
-        tokens, _ = self.tokens(Image.fromarray(probe.probe_image(size)), {key: layers})
+        plain = self.with_engine(self.reference)
+        tokens, _ = plain.tokens(Image.fromarray(probe.probe_image(size)), {key: layers})
         return probe.fingerprint([tokens[key, layer].numpy() for layer in layers])
 
     @property
@@ -213,6 +294,10 @@ class Backbone:
         """Bring tokens or embeddings to the space shared with text, as `Encoder.shared` does."""
         return self._encoder.shared(vectors)
 
+    @property
+    def _encoder(self) -> Encoder:
+        return self._encoding()
+
     def batch_tokens(self, pixels: Tensor, layer: int) -> Tensor:
         """Give one layer's tokens, final norm applied, for pixels that are ready for the encoder.
 
@@ -267,12 +352,15 @@ class Backbone:
         return [None if one.centre is None else next(rows) for one in images]
 
 
-def _built(spec: BackboneSpec, state: Mapping[str, NDArray[Any]], digest: str) -> Backbone:
+def _built(
+    spec: BackboneSpec, state: Mapping[str, NDArray[Any]], digest: str, choice: Choice
+) -> Backbone:
     """Build a backbone of arrays; those that a worker shares with others are read only."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(array) for name, array in state.items()}
-    return Backbone(spec=spec, state=tensors, weights_digest=digest)
+    backbone = Backbone(spec=spec, state=tensors, weights_digest=digest)
+    return backbone if choice == PLAIN else backbone.with_engine(build(choice, backbone.graphs))
 
 
 class LazyBackbone:

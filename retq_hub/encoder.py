@@ -44,6 +44,7 @@ class Encoder(nn.Module):
         position = getattr(self.trunk, "pos_embed", None)
         self.native_position = None if position is None else position.detach()
         self.size_px = 0 if position is None else int(self.trunk.patch_embed.img_size[0])
+        self._positions: dict[int, nn.Parameter] = {}
         self.requires_grad_(False)
         self.eval()
 
@@ -76,7 +77,7 @@ class Encoder(nn.Module):
         depth = self.spec.tokens.layers
         if wrong := [layer for layer in layers if not 0 <= layer < depth]:
             raise UsageError(f"{self.spec.id} has layers 0-{depth - 1}, not {wrong}")
-        self._set_size(pixels.shape[-1])
+        self._set_size(int(pixels.shape[-1]))
         if self.spec.architecture.dense:
             return self._dense(pixels, layers, norm=norm, embed=embed)
         needed = sorted({*layers, depth - 1} if embed else {*layers})
@@ -106,6 +107,12 @@ class Encoder(nn.Module):
             return vectors
         projected: Tensor = self.trunk.projection(vectors)
         return projected
+
+    def positions_to(self, device: str) -> None:
+        """Move to a device what is no part of the state dict: positions at other sizes."""
+        if self.native_position is not None:
+            self.native_position = self.native_position.to(device)
+        self._positions.clear()
 
     def _dense(
         self, pixels: Tensor, layers: Sequence[int], *, norm: bool, embed: bool
@@ -146,8 +153,10 @@ class Encoder(nn.Module):
         if size_px % patch:
             raise UsageError(f"{size_px} pixels is no multiple of {self.spec.id}'s patch, {patch}")
         if self.native_position is not None:
-            position = self._resampled(self.native_position, size_px // patch)
-            self.trunk.pos_embed = nn.Parameter(position, requires_grad=False)
+            if size_px not in self._positions:
+                position = self._resampled(self.native_position, size_px // patch)
+                self._positions[size_px] = nn.Parameter(position, requires_grad=False)
+            self.trunk.pos_embed = self._positions[size_px]
             self.trunk.patch_embed.set_input_size(img_size=size_px)
         self.size_px = size_px
 

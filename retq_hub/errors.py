@@ -9,7 +9,8 @@
     |-- IntegrityError            4   bytes are not what was promised
     |   |-- DigestMismatch        4   ... a SHA-256 differs
     |   |-- CheckpointError       4   ... tensors missing, extra or misshapen; a hostile pickle
-    |   `-- BackboneMismatch      4   ... a query was made for another backbone
+    |   |-- BackboneMismatch      4   ... a query was made for another backbone
+    |   `-- EngineDrift           4   ... an engine computes something else than float32 PyTorch
     |-- NetworkError              5   a hub, an index or a server did not deliver
     |   `-- Unreachable           5   ... because it cannot be reached, or is busy
     |-- BadInputError             6   a file of the user's that cannot be used
@@ -36,6 +37,7 @@ __all__ = [
     "CheckpointError",
     "DatasetError",
     "DigestMismatch",
+    "EngineDrift",
     "Finding",
     "ImageError",
     "IntegrityError",
@@ -142,6 +144,10 @@ class CheckpointError(IntegrityError):
 
 class BackboneMismatch(IntegrityError):
     """A query that was made for another backbone."""
+
+
+class EngineDrift(IntegrityError):
+    """An engine whose tokens or masks are too far from those of float32 PyTorch."""
 
 
 class NetworkError(RetqError):

@@ -10,21 +10,28 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from retq_hub import composition, mapping, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone
+from retq_hub.digest import bytes_digest
+from retq_hub.embedded import EXAMPLE_IMAGE
+from retq_hub.engines import selection
+from retq_hub.engines.choice import AUTO, PLAIN
+from retq_hub.engines.engine import Engine
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
-from retq_hub.images import ImageLike
+from retq_hub.images import ImageLike, decode
+from retq_hub.kinds import SEGMENTATION, TEXT
 from retq_hub.lock import PinnedQuery
 from retq_hub.photograph import Photograph
 from retq_hub.pools.cluster import ABSENT, Cluster, is_installed
 from retq_hub.pools.threads import Crew
 from retq_hub.preparation import Needs, Prepared, prepare
-from retq_hub.progress import Progress, tell
+from retq_hub.progress import Progress, Silent, tell
 from retq_hub.query import Query
-from retq_hub.result import Mapped, Result
+from retq_hub.result import AREA_PX, Mapped, Result
 from retq_hub.volumes import modality
 from retq_hub.volumes.opening import open_volume
 from retq_hub.volumes.slices import VolumeResult
@@ -69,6 +76,7 @@ class Pipeline:
         self.embed = embed
         self._allow_mismatch = allow_mismatch
         self.notes: list[str] = []
+        self._wish: tuple[str, str] | None = None
         for name, query in self.queries.items():
             if note := _check(name, query, backbone, allow_mismatch):
                 self.notes.append(note)
@@ -85,6 +93,8 @@ class Pipeline:
         allow_mismatch: bool = False,
         embed: bool = True,
         decoding: str | None = None,
+        engine: str = PLAIN.engine,
+        precision: str = PLAIN.precision,
         progress: Progress | None = None,
     ) -> "Pipeline":
         """Load queries and the backbone that they were made for.
@@ -96,21 +106,30 @@ class Pipeline:
             embed: Also give each image's embedding.
             decoding: ``full``, or ``scaled``: JPEGs are decoded no larger than what is made of
                 them needs. As the backbone's spec says if not given.
+            engine: What runs the backbone, see `with_engine`; a loaded one keeps its own if none
+                is named.
+            precision: In what it computes.
             progress: Where to report a download of the backbone, and what is to be said of queries.
 
         Raises:
-            UsageError: There is no query, or two have one name.
+            UsageError: There is no query, or two have one name; or the engine or the precision is
+                not to be had on this machine.
             NotFoundError: There is no such query or backbone.
             BackboneMismatch: A query was made for another backbone.
+            EngineDrift: The engine's tokens or masks are too far from those of float32 PyTorch.
         """
         loaded = named(queries, progress=progress)
         if not loaded:
             raise UsageError("a pipeline needs at least one query", hint="`retq list` shows them")
         if not isinstance(backbone, Backbone):
             first = next(iter(loaded.values())).manifest.backbone.id
-            backbone = Backbone.from_pretrained(backbone or first, progress=progress)
+            backbone = Backbone.asleep(backbone or first, progress=progress)
+            keeps = False
+        else:
+            keeps = (engine, precision) == (PLAIN.engine, PLAIN.precision)
         backbone = backbone if decoding is None else backbone.with_decoding(decoding)
-        return cls(backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed)
+        found = cls(backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed)
+        return found if keeps else found.with_engine(engine, precision, progress=progress)
 
     @classmethod
     def from_lock(
@@ -119,6 +138,8 @@ class Pipeline:
         *,
         embed: bool = True,
         decoding: str | None = None,
+        engine: str = PLAIN.engine,
+        precision: str = PLAIN.precision,
         progress: Progress | None = None,
     ) -> "Pipeline":
         """Load exactly what a lock pins, and nothing else; what is not here yet is fetched.
@@ -127,31 +148,77 @@ class Pipeline:
             lock: Its file, the folder of a composed pipeline, or its name on a Hub.
             embed: Also give each image's embedding.
             decoding: As `from_pretrained` takes it.
+            engine: What runs the backbone, see `with_engine`.
+            precision: In what it computes.
             progress: Where to report a download.
 
         Raises:
             NotFoundError: There is no such lock, or a member is no longer where it says.
             BadInputError: The lock breaks its schema.
-            IntegrityError: Something is not what is pinned; both digests are named.
+            IntegrityError: Something is not what is pinned; both digests are named. Or the engine
+                drifts.
             NetworkError: What is missing cannot be fetched.
+            UsageError: The engine or the precision is not to be had on this machine.
         """
-        found = composition.locate(lock, progress=progress)
-        pinned = found.lock.backbone
+        located = composition.locate(lock, progress=progress)
+        pinned = located.lock.backbone
         spec = syncing.pinned_spec(pinned)
-        queries = {one.name: _exactly(one, found.base, progress) for one in found.lock.queries}
-        backbone = Backbone.from_pretrained(spec.id, progress=progress)
+        queries = {one.name: _exactly(one, located.base, progress) for one in located.lock.queries}
+        backbone = Backbone.asleep(spec.id, progress=progress)
         syncing.check_weights(pinned, backbone.weights_digest)
         backbone = backbone if decoding is None else backbone.with_decoding(decoding)
-        return cls(backbone=backbone, queries=queries, embed=embed)
+        found = cls(backbone=backbone, queries=queries, embed=embed)
+        return found.with_engine(engine, precision, progress=progress)
+
+    def with_engine(
+        self,
+        engine: str = AUTO,
+        precision: str = AUTO,
+        *,
+        images: Iterable[ImageLike] = (),
+        progress: Progress | None = None,
+    ) -> "Pipeline":
+        """Give the same pipeline with its backbone run by another engine.
+
+        Several that may serve are tried for some seconds, and the fastest is taken whose masks of
+        the example photograph agree with those of float32 PyTorch. What was measured is kept for
+        the machine; what was chosen is among the notes.
+
+        Args:
+            engine: ``torch``, ``openvino``, ``onnx``, or ``auto``.
+            precision: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
+            images: Photographs whose masks must agree, beside the example.
+            progress: Where to say that engines are tried.
+
+        Raises:
+            UsageError: The engine or the precision is not to be had on this machine.
+            EngineDrift: Its tokens or masks are too far from those of float32 PyTorch.
+            ImageError: One of the images cannot be used.
+        """
+        if (engine, precision) == (PLAIN.engine, PLAIN.precision):
+            return self._over(self.backbone.with_engine(self.backbone.reference), self.queries)
+        shown = [decode(one) for one in (EXAMPLE_IMAGE, *images)]
+        digests = [bytes_digest(one.tobytes()) for one in shown]
+        marks = any(one.manifest.is_kind(SEGMENTATION, TEXT) for one in self.queries.values())
+        what = self.backbone.candidacy(
+            self.needs.plan,
+            masks=partial(self._masks, shown) if marks else None,
+            of=[*digests, *(query.manifest.digest for query in self.queries.values())],
+        )
+        chosen = selection.select(what, engine, precision, progress=progress or Silent())
+        found = self._over(self.backbone.with_engine(chosen.engine), self.queries)
+        found._wish = (engine, precision)
+        found.notes += [chosen.note] if chosen.note else []
+        return found
 
     def add(self, *queries: str | Path | Query) -> "Pipeline":
-        """Give a pipeline with more queries; the backbone is not loaded again."""
-        return Pipeline(
-            backbone=self.backbone,
-            queries=named([*self.queries.values(), *queries], names=self.queries),
-            allow_mismatch=self._allow_mismatch,
-            embed=self.embed,
-        )
+        """Give a pipeline with more queries; the backbone is not loaded again.
+
+        An engine that was chosen is chosen anew, for all of them.
+        """
+        loaded = named([*self.queries.values(), *queries], names=self.queries)
+        found = self._over(self.backbone, loaded)
+        return found if self._wish is None else found.with_engine(*self._wish)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is put together of; see `retq_hub.backbone.Backbone`."""
@@ -304,6 +371,24 @@ class Pipeline:
                 images, self.backbone.run(images, self.needs), strict=True
             )
         ]
+
+    def _over(self, backbone: Backbone, queries: Mapping[str, Query]) -> "Pipeline":
+        return Pipeline(
+            backbone=backbone,
+            queries=queries,
+            allow_mismatch=self._allow_mismatch,
+            embed=self.embed,
+        )
+
+    def _masks(self, images: Sequence[Image.Image], engine: Engine) -> list[NDArray[np.bool_]]:
+        """Give the masks of each target, (images, 392, 392), made with an engine."""
+        pipeline = self._over(self.backbone.with_engine(engine), self.queries)
+        results = [pipeline._one(image) for image in images]
+        names = results[0].segmentations
+        found = [
+            [one.segmentations[name].mask_at(AREA_PX, AREA_PX) for one in results] for name in names
+        ]
+        return [mask for one in found for mask in np.stack(one, axis=1)]
 
     def _one(self, source: ImageLike) -> Result:
         return self.apply([self.prepare(source)])[0]

@@ -13,7 +13,7 @@ from retq_hub.basis import Basis, Pass
 from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey
 
-__all__ = ["Plan", "TokenSet", "assemble", "home", "last_layer", "layered", "plan"]
+__all__ = ["Plan", "TokenSet", "assemble", "home", "last_layer", "layered", "pass_keys", "plan"]
 
 Plan: TypeAlias = Mapping[PassKey, tuple[int, ...]]
 """Which layers are read from which pass."""
@@ -27,7 +27,7 @@ def plan(bases: Iterable[Basis]) -> dict[PassKey, tuple[int, ...]]:
     layers: dict[PassKey, set[int]] = {}
     for basis in bases:
         for one in basis.passes:
-            for key in _keys(one, basis):
+            for key in pass_keys(one, basis):
                 layers.setdefault(key, set()).update(one.layers)
     return {key: tuple(sorted(found)) for key, found in sorted(layers.items())}
 
@@ -73,12 +73,12 @@ def layered(tokens: TokenSet, basis: Basis) -> list[Tensor]:
         found[0] if len(found) == 1 else torch.stack([part.float() for part in found]).mean(0)
         for one in basis.passes
         for layer in one.layers
-        for found in [[tokens[key, layer] for key in _keys(one, basis)]]
+        for found in [[tokens[key, layer] for key in pass_keys(one, basis)]]
     ]
 
 
-def _keys(one: Pass, basis: Basis) -> list[PassKey]:
-    """Give a pass of each view."""
+def pass_keys(one: Pass, basis: Basis) -> list[PassKey]:
+    """Give a pass of a basis once for each view."""
     return [
         PassKey(one.size_px, one.tiles, basis.norm, overlap_px=one.overlap_px or 0, view=view)
         for view in basis.views or ("plain",)

@@ -14,7 +14,7 @@ from torch import Tensor
 from retq_hub.errors import UsageError
 from retq_hub.views import Pixels
 
-__all__ = ["PassKey", "cut", "stitch"]
+__all__ = ["PassKey", "cut", "stitch", "stitching"]
 
 
 @dataclass(frozen=True, order=True)
@@ -100,6 +100,16 @@ def stitch(tokens: Tensor, key: PassKey, patch_px: int) -> Tensor:
             y, x = down * step, right * step
             stitched[y : y + g, x : x + g] += weight * field[down, right]
     return stitched
+
+
+def stitching(key: PassKey, patch_px: int) -> Tensor:
+    """Give what `stitch` does along one axis as a matrix, (G, tiles * g)."""
+    g, step = key.size_px // patch_px, (key.size_px - key.overlap_px) // patch_px
+    matrix = torch.zeros(key.grid(patch_px), key.tiles * g)
+    for number, weights in enumerate(_blend(key.tiles, g, key.overlap_px // patch_px)):
+        rows = torch.arange(g) + number * step
+        matrix[rows, torch.arange(g) + number * g] = weights
+    return matrix
 
 
 @lru_cache(maxsize=32)

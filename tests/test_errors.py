@@ -25,6 +25,7 @@ EXIT_CODES = {
     "DigestMismatch": 4,
     "CheckpointError": 4,
     "BackboneMismatch": 4,
+    "EngineDrift": 4,
     "NetworkError": 5,
     "Unreachable": 5,
     "BadInputError": 6,

@@ -22,6 +22,7 @@ _COMMANDS = {
     "doctor": ("doctor", "Check the installation, the cache and the registries."),
     "embed": ("embed", "Keep what a backbone says of images."),
     "evaluate": ("evaluate", "Score a query on a split, and record the figures."),
+    "export": ("export", "Write backbone and queries as one ONNX model."),
     "index": ("index", "Build, check and change the index of a registry folder."),
     "info": ("info", "Show what is known of a query."),
     "list": ("search", "List the queries of all registries."),

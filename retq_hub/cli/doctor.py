@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from retq_hub import __version__, index, registry, sources
+from retq_hub.engines.choice import Offer, offers
 from retq_hub.errors import CheckFailed, Finding
 from retq_hub.progress import Silent
 from retq_hub.stock import opened
@@ -31,9 +32,17 @@ def doctor_command() -> None:
     specs = registry.backbone_specs().values()
     here = [spec.id for spec in specs if registry.has_weights(spec)]
     click.echo(f"{len(specs)} backbones, weights here: {', '.join(here) or 'none'}")
+    for one in offers():
+        click.echo(f"engine {_told(one)}")
     if found := [*_imports(), *_registries()]:
         raise CheckFailed("retq doctor", found)
     click.echo("all is well")
+
+
+def _told(offer: Offer) -> str:
+    if offer.version is None:
+        return f'{offer.engine} missing: pip install "retq-hub[{offer.engine}]"'
+    return f"{offer.engine} {offer.version}: {', '.join(offer.precisions)}"
 
 
 def _version(name: str) -> str:

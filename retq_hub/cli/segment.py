@@ -1,8 +1,6 @@
 """``retq segment``: apply queries to images and write masks."""
 
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,16 +14,14 @@ from retq_hub.cli.archive_options import (
 )
 from retq_hub.cli.areas_options import areas_option, check_areas
 from retq_hub.cli.console import BarProgress, print_json, print_table
-from retq_hub.cli.decoding_options import decoding_option
 from retq_hub.cli.options import json_option
+from retq_hub.cli.running_options import Running, running_options
 from retq_hub.cli.stored_options import check_given, from_tokens_option
 from retq_hub.cli.volumes import print_volumes, volume_document
-from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
     from retq_hub.archives.run import Archived
     from retq_hub.outputs import Options
-    from retq_hub.pipeline import Pipeline
     from retq_hub.segment import Outcome
     from retq_hub.summary import Line, Row
 
@@ -39,8 +35,6 @@ _SHOWN = 20
 @click.command("segment")
 @click.argument("images", nargs=-1)
 @from_tokens_option
-@click.option("-q", "--query", "queries", multiple=True, help="A query; repeatable.")
-@click.option("--lock", help="Instead: all queries of a lock, exactly as they are pinned.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the results."
 )
@@ -53,61 +47,59 @@ _SHOWN = 20
 @click.option("--overlay/--no-overlay", default=True, help="Draw each image with what was found.")
 @click.option("--volume", is_flag=True, help="Folders are volumes, one slice an image.")
 @click.option("--force", is_flag=True, help="Do again what is done.")
-@click.option("--backbone", help="Use this backbone instead of the queries' own.")
-@click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
+@running_options
 @archive_options
-@decoding_option
 @json_option
 def segment_command(
     images: tuple[str, ...],
     from_tokens: Path | None,
-    queries: tuple[str, ...],
-    lock: str | None,
     output: Path,
     probability: Literal["npy", "png"] | None,
     areas: bool,
     overlay: bool,
     volume: bool,
     force: bool,
-    backbone: str | None,
-    allow_mismatch: bool,
+    running: Running,
     archiving: Archiving,
-    decoding: str | None,
     as_json: bool,
 ) -> None:
     """Segment and grade IMAGES: files, folders, patterns, volumes, lists, URLs.
 
     Done ones are skipped on a second run.
     """
-    check_given(from_tokens, images, lock=lock, volume=volume, backbone=backbone)
-    _check_one(queries, lock, backbone, allow_mismatch)
-    if from_tokens is not None:
-        from retq_hub.outputs import Options
-
-        check_areas(areas, probability=probability, volumes=False)
-        options = Options(masks=not areas, probability=probability, force=force)
-        answered = _from_store(from_tokens, queries, allow_mismatch, output, options)
-        if as_json:
-            print_json(_document(answered, output))
-        else:
-            _print_images(answered, output)
-        return
+    check_given(from_tokens, images, volume=volume, **running.beside_store)
+    running.check()
     archiving.check(volume=volume, probability=probability)
-    from retq_hub.segment import Options, find_images, segment
+    from retq_hub.outputs import Options
+
+    check_areas(areas, probability=probability, volumes=False)
+    drawn = overlay and not areas and from_tokens is None
+    options = Options(masks=not areas, probability=probability, overlays=drawn, force=force)
+    if from_tokens is not None:
+        _stored(from_tokens, running, output, options, as_json=as_json)
+    elif archiving.is_meant(images):
+        _archive(archiving, images, running, output, options, as_json=as_json)
+    else:
+        _files(images, running, output, options, volume=volume, as_json=as_json)
+
+
+def _files(
+    images: tuple[str, ...],
+    running: Running,
+    output: Path,
+    options: "Options",
+    *,
+    volume: bool,
+    as_json: bool,
+) -> None:
+    """Segment images and volumes in this process, and print what was found."""
+    from retq_hub.segment import find_images, segment
     from retq_hub.volumes.run import divide, segment_volumes
 
     progress = BarProgress()
-    options = Options(
-        masks=not areas, probability=probability, overlays=overlay and not areas, force=force
-    )
-    load = partial(_pipeline, queries, lock, backbone, allow_mismatch, decoding, progress)
-    if archiving.is_meant(images):
-        check_areas(areas, probability=probability, volumes=False)
-        _archive(archiving, images, output, options, load, progress, as_json=as_json)
-        return
     jobs, scans = divide(find_images(images, volume=volume), output)
-    check_areas(areas, probability=probability, volumes=bool(scans))
-    pipeline = load(embed=False)
+    check_areas(not options.masks, probability=options.probability, volumes=bool(scans))
+    pipeline = running.pipeline(progress)
     done = segment(pipeline, jobs, output, options=options, progress=progress)
     scanned = segment_volumes(pipeline, scans, output, options=options, progress=progress)
     failed = done.failed | scanned.failed
@@ -130,10 +122,9 @@ def segment_command(
 def _archive(
     archiving: Archiving,
     images: tuple[str, ...],
+    running: Running,
     output: Path,
     options: "Options",
-    load: "Callable[..., Pipeline]",
-    progress: BarProgress,
     *,
     as_json: bool,
 ) -> None:
@@ -141,8 +132,9 @@ def _archive(
     from retq_hub.archives.filing import file_images
     from retq_hub.archives.run import run
 
+    progress = BarProgress()
     sources = archiving.sources(images, output)
-    pipeline = load(embed=archiving.embeddings)
+    pipeline = running.pipeline(progress, embed=archiving.embeddings)
     cluster = archiving.cluster(pipeline, progress)
     found: Archived | Outcome[Row]
     if archiving.form == "parquet":
@@ -161,31 +153,27 @@ def _archive(
         found = done = file_images(
             pipeline, sources, output, options=options, cluster=cluster, progress=progress
         )
-        if as_json:
-            print_json(_document(done, output))
-        else:
-            _print_images(done, output)
+        _print(done, output, as_json=as_json)
     tell_failures(found.failed, found.done + found.skipped, output, progress)
 
 
-def _from_store(
-    folder: Path,
-    queries: tuple[str, ...],
-    allow_mismatch: bool,
-    output: Path,
-    options: "Options",
-) -> "Outcome[Row]":
-    """Apply queries to what is stored."""
+def _stored(
+    folder: Path, running: Running, output: Path, options: "Options", *, as_json: bool
+) -> None:
+    """Apply queries to what is stored, and print what was found."""
     from retq_hub.store.answers import segment_store
-    from retq_hub.store.pipeline import StoredPipeline
 
     progress = BarProgress()
-    pipeline = StoredPipeline.from_pretrained(
-        folder, queries, allow_mismatch=allow_mismatch, progress=progress
-    )
-    for note in pipeline.notes:
-        progress.note(note)
-    return segment_store(pipeline, output, options=options, progress=progress)
+    pipeline = running.stored(folder, progress)
+    done = segment_store(pipeline, output, options=options, progress=progress)
+    _print(done, output, as_json=as_json)
+
+
+def _print(done: "Outcome[Row]", output: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(done, output))
+    else:
+        _print_images(done, output)
 
 
 def _document(done: "Outcome[Row]", output: Path) -> dict[str, Any]:
@@ -217,44 +205,3 @@ def cells(line: "Line") -> tuple[str, ...]:
     """Give the cells of a line of the table of what was found."""
     area = "whole image" if line.area is None else f"{line.area:.2%}"
     return Path(line.image).name, line.query, line.target, area, f"{line.probability:.3f}"
-
-
-def _check_one(
-    queries: tuple[str, ...], lock: str | None, backbone: str | None, allow_mismatch: bool
-) -> None:
-    """Refuse neither queries nor a lock, both, and what a lock has decided already."""
-    if (lock is None) == (not queries):
-        raise UsageError("name queries with -q, or a lock with --lock", hint="one of the two")
-    if lock is not None and (backbone or allow_mismatch):
-        raise UsageError(
-            "a lock pins its backbone", hint="leave --backbone and --allow-mismatch out"
-        )
-
-
-def _pipeline(
-    queries: tuple[str, ...],
-    lock: str | None,
-    backbone: str | None,
-    allow_mismatch: bool,
-    decoding: str | None,
-    progress: BarProgress,
-    *,
-    embed: bool,
-) -> "Pipeline":
-    """Load the queries that are named, or the lock's, and say what is to be known of them."""
-    from retq_hub.pipeline import Pipeline
-
-    if lock is None:
-        pipeline = Pipeline.from_pretrained(
-            queries,
-            backbone=backbone,
-            allow_mismatch=allow_mismatch,
-            embed=embed,
-            decoding=decoding,
-            progress=progress,
-        )
-    else:
-        pipeline = Pipeline.from_lock(lock, embed=embed, decoding=decoding, progress=progress)
-    for note in pipeline.notes:
-        progress.note(note)
-    return pipeline
