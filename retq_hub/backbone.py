@@ -1,13 +1,16 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -83,6 +86,17 @@ class Backbone:
             spec, progress=progress or Silent(), file=Path(file) if file else None
         )
         return cls(spec=spec, state=weights.load(found), weights_digest=found.digest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is built of: a worker builds it anew, from memory that it may share."""
+        state = {name: tensor.numpy() for name, tensor in self._encoder.state.items()}
+        return _built, (self.spec, state, self.weights_digest)
+
+    def __copy__(self) -> "Backbone":
+        """Copy it without its network, which both have then."""
+        other = object.__new__(Backbone)
+        other.__dict__.update(self.__dict__)
+        return other
 
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
@@ -251,6 +265,14 @@ class Backbone:
         assert found is not None, "it was asked for"
         rows = iter(found)
         return [None if one.centre is None else next(rows) for one in images]
+
+
+def _built(spec: BackboneSpec, state: Mapping[str, NDArray[Any]], digest: str) -> Backbone:
+    """Build a backbone of arrays; those that a worker shares with others are read only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+    return Backbone(spec=spec, state=tensors, weights_digest=digest)
 
 
 class LazyBackbone:

@@ -16,6 +16,7 @@ from retq_hub.errors import ImageError, MaskError
 from retq_hub.spec import Preprocessing
 
 __all__ = [
+    "MAX_BYTES",
     "MAX_PIXELS",
     "MAX_SIDE_PX",
     "SUFFIXES",
@@ -37,7 +38,7 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 _TWELVE_BITS = 4096
 
-_MAX_BYTES = 2**31
+MAX_BYTES = 2**31
 """More than any image within `MAX_PIXELS` takes, whatever its depth."""
 
 _MAX_SHARE = 0.95
@@ -75,9 +76,9 @@ def read(path: Path) -> bytes:
         ImageError: It is missing, empty, a folder, cannot be read, or larger than any image may be.
     """
     with decoding(path, ImageError):
-        if path.is_file() and path.stat().st_size > _MAX_BYTES:
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise ImageError(
-                f"{path} has {path.stat().st_size} bytes, at most {_MAX_BYTES} are read",
+                f"{path} has {path.stat().st_size} bytes, at most {MAX_BYTES} are read",
                 hint="scale it down first",
             )
         return path.read_bytes()

@@ -5,22 +5,24 @@ that they have in common.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from PIL import Image
 
-from retq_hub import composition, syncing
+from retq_hub import composition, mapping, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone
-from retq_hub.errors import BackboneMismatch, DigestMismatch, ImageError, UsageError
+from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
 from retq_hub.images import ImageLike
 from retq_hub.lock import PinnedQuery
 from retq_hub.photograph import Photograph
-from retq_hub.pools.threads import Crew, Stages, flow
+from retq_hub.pools.cluster import ABSENT, Cluster, is_installed
+from retq_hub.pools.threads import Crew
 from retq_hub.preparation import Needs, Prepared, prepare
-from retq_hub.progress import Progress
+from retq_hub.progress import Progress, tell
 from retq_hub.query import Query
 from retq_hub.result import Mapped, Result
 from retq_hub.volumes import modality
@@ -28,7 +30,7 @@ from retq_hub.volumes.opening import open_volume
 from retq_hub.volumes.slices import VolumeResult
 from retq_hub.volumes.volume import Volume
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "named"]
 
 _WORKERS = 2
 """Threads that prepare, and as many that finish: they wait for files and keep the backbone fed."""
@@ -101,7 +103,7 @@ class Pipeline:
             NotFoundError: There is no such query or backbone.
             BackboneMismatch: A query was made for another backbone.
         """
-        loaded = _loaded(queries, progress=progress)
+        loaded = named(queries, progress=progress)
         if not loaded:
             raise UsageError("a pipeline needs at least one query", hint="`retq list` shows them")
         if not isinstance(backbone, Backbone):
@@ -146,10 +148,21 @@ class Pipeline:
         """Give a pipeline with more queries; the backbone is not loaded again."""
         return Pipeline(
             backbone=self.backbone,
-            queries=_loaded([*self.queries.values(), *queries], names=self.queries),
+            queries=named([*self.queries.values(), *queries], names=self.queries),
             allow_mismatch=self._allow_mismatch,
             embed=self.embed,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is put together of; see `retq_hub.backbone.Backbone`."""
+        again = partial(
+            Pipeline,
+            backbone=self.backbone,
+            queries=self.queries,
+            allow_mismatch=self._allow_mismatch,
+            embed=self.embed,
+        )
+        return again, ()
 
     @overload
     def __call__(self, images: list[ImageLike] | tuple[ImageLike, ...]) -> list[Result]: ...
@@ -181,7 +194,12 @@ class Pipeline:
         return map(self._one, images)
 
     def map(
-        self, images: Iterable[ImageLike], *, pool: str = "threads", workers: int | None = None
+        self,
+        images: Iterable[ImageLike],
+        *,
+        pool: str = "threads",
+        workers: int | None = None,
+        cluster: str | None = None,
     ) -> Iterator[Mapped]:
         """Apply all queries to many images; the next are decoded while the backbone runs.
 
@@ -190,20 +208,40 @@ class Pipeline:
 
         Args:
             images: Any number of them, as they are given to the pipeline itself.
-            pool: ``threads``: of this process.
-            workers: Threads that decode and prepare; as many as are of use if not given.
+            pool: ``threads`` of this process, or ``ray``: processes with a backbone each (needs
+                the extra ``ray``, without which it is this process after all).
+            workers: Threads that decode and prepare, or processes; as many as are of use if not
+                given.
+            cluster: Address of the Ray cluster; this machine if not given.
 
         Yields:
             For each image, in their order, its result or why there is none.
 
         Raises:
             UsageError: There is no such pool, or fewer than one worker.
+            Unreachable: The cluster cannot be reached.
         """
-        if pool != "threads":
-            raise UsageError(f"there is no pool {pool!r}", hint="threads")
-        stages = Stages(prepare=self.prepare, apply=self.apply, finish=lambda _, result: result)
-        outcomes = flow(images, stages, crew=self.crew(workers), kept=ImageError)
-        return (Mapped(source=one.item, result=one.result, error=one.error) for one in outcomes)
+        if pool not in ("threads", "ray"):
+            raise UsageError(f"there is no pool {pool!r}", hint="threads or ray")
+        if pool == "ray" and is_installed():
+            return mapping.by_workers(self, images, self.cluster(cluster, workers))
+        if pool == "ray":
+            tell(None, ABSENT)
+        crew = self.crew(workers if pool == "threads" else None)
+        return mapping.in_threads(self, images, crew)
+
+    def cluster(self, address: str | None = None, workers: int | None = None) -> Cluster:
+        """Say what workers on Ray need to hold this pipeline: a core each, or a GPU.
+
+        Args:
+            address: Of the cluster; this machine if not given.
+            workers: How many; as many as there is room for if not given.
+
+        Raises:
+            UsageError: Fewer than one worker.
+        """
+        gpus = int(self.backbone.engine.device.startswith("cuda"))
+        return Cluster(address=address, workers=workers, gpus=gpus)
 
     def crew(self, workers: int | None = None) -> Crew:
         """Say how many threads work beside the backbone, and how many images it runs together.
@@ -280,13 +318,23 @@ def _exactly(pinned: PinnedQuery, base: Path, progress: Progress | None) -> Quer
     return query
 
 
-def _loaded(
+def named(
     queries: Iterable[str | Path | Query],
     *,
     names: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Query]:
-    """Load queries and name them: as the user named them, folders by the manifest's name."""
+    """Load queries and name them: as the user named them, folders by the manifest's name.
+
+    Args:
+        queries: Names, folders, repositories on the Hub, or queries.
+        names: What the first of them are called.
+        progress: Where to report what is to be said of them.
+
+    Raises:
+        UsageError: Two have one name.
+        NotFoundError: There is no such query.
+    """
     queries = [queries] if isinstance(queries, str | Path | Query) else queries
     given = list(names)
     found: dict[str, Query] = {}
