@@ -181,7 +181,7 @@ class Backbone:
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
         other = copy(self)
-        other._engine = engine
+        other._engine, other._batches = engine, Batches()
         return other
 
     def with_decoding(self, decoding: str) -> "Backbone":
