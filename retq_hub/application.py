@@ -4,6 +4,7 @@ What reads the same basis shares one matrix product, be it vectors of queries or
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub import compatibility, pooling
-from retq_hub.backbone import Backbone, LazyBackbone
 from retq_hub.basis import Basis
 from retq_hub.errors import BackboneMismatch
 from retq_hub.grids import logit_map
@@ -21,8 +21,22 @@ from retq_hub.plans import TokenSet, assemble
 from retq_hub.preparation import Scene
 from retq_hub.query import Query
 from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
+from retq_hub.spec import BackboneSpec
 
-__all__ = ["Application"]
+__all__ = ["Application", "Source"]
+
+
+class Source(Protocol):
+    """Where tokens come from: a backbone, or what stands in for one."""
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """What the backbone is."""
+        ...
+
+    def shared(self, vectors: Tensor) -> Tensor:
+        """Bring tokens or embeddings to the space shared with text."""
+        ...
 
 
 class Application:
@@ -36,7 +50,7 @@ class Application:
         BackboneMismatch: A query reads a layer that is not there, or has vectors of another width.
     """
 
-    def __init__(self, queries: Mapping[str, Query], *, backbone: Backbone | LazyBackbone) -> None:
+    def __init__(self, queries: Mapping[str, Query], *, backbone: Source) -> None:
         self._queries = dict(queries)
         self._backbone = backbone
         self._groups: dict[Basis, list[str]] = {}
@@ -161,7 +175,7 @@ class _Given:
         return None if head.guided is None else self.scene.guides[head.guided.size_px]
 
 
-def _check_shape(name: str, query: Query, backbone: Backbone | LazyBackbone) -> None:
+def _check_shape(name: str, query: Query, backbone: Source) -> None:
     try:
         compatibility.check_shape(
             query.manifest,

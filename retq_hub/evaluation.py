@@ -30,6 +30,7 @@ from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.resampling import area_intervals, coarse_counts
 from retq_hub.result import ZeroShot
+from retq_hub.store.store import Store
 
 __all__ = [
     "EVALUATION_PX",
@@ -96,6 +97,7 @@ def evaluate(
     against: Query | str | Path | None = None,
     size_px: int = EVALUATION_PX,
     backbone: LazyBackbone | None = None,
+    store: Store | None = None,
     allow_mismatch: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -110,6 +112,7 @@ def evaluate(
         against: Another query for the same target, to compare with image by image.
         size_px: Side of the square.
         backbone: Where it is loaded already; that of each query's manifest if not given.
+        store: Tokens of the images, where `retq embed` has made them.
         allow_mismatch: Evaluate a query that was made for another backbone.
         progress: Where to report.
 
@@ -125,6 +128,7 @@ def evaluate(
             one if isinstance(one, Query) else Query.from_pretrained(one),
             dataset,
             backbone=backbone,
+            store=store,
             size_px=size_px,
         )
         for one in (query, against)
@@ -153,7 +157,13 @@ class _Scorer:
     """One query on one split."""
 
     def __init__(
-        self, query: Query, dataset: Dataset, *, backbone: LazyBackbone | None, size_px: int
+        self,
+        query: Query,
+        dataset: Dataset,
+        *,
+        backbone: LazyBackbone | None,
+        store: Store | None,
+        size_px: int,
     ) -> None:
         self.manifest = query.manifest
         if self.manifest.is_kind(CLASSIFICATION):
@@ -167,6 +177,7 @@ class _Scorer:
         self._dataset = dataset
         self._size_px = size_px
         self._backbone = backbone
+        self._store = store
 
     def prepare(self, *, allow_mismatch: bool, progress: Progress) -> None:
         """Check the backbone and fill the token cache."""
@@ -180,7 +191,7 @@ class _Scorer:
                 f"{self.manifest.name}: {seen} of {len(self._dataset.samples)} images were "
                 "trained on: figures on them say nothing of new images"
             )
-        self._cache = TokenCache(backbone=backbone)
+        self._cache = TokenCache(backbone=backbone, store=self._store)
         self._application = Application({"query": self._query}, backbone=backbone)
         self._cache.fill(self._dataset.samples, self.manifest.basis, progress=progress)
 

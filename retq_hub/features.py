@@ -1,7 +1,8 @@
 """Tokens of many images, computed once: a cache on disk by image, backbone and preprocessing.
 
 Tokens are kept as float16, one safetensors an image and pass, with a check sum; a file that lacks a
-layer is made anew with the union, a file that is damaged is made anew.
+layer is made anew with the union, a file that is damaged is made anew. Beside the cache a store may
+serve (`retq_hub.store`): what it holds is not computed, nor copied.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
-from retq_hub.errors import ImageError, IntegrityError
+from retq_hub.errors import BackboneMismatch, ImageError, IntegrityError, UsageError
 from retq_hub.photograph import Photograph
 from retq_hub.plans import Plan, TokenSet, assemble, plan
 from retq_hub.pools.threads import Crew, Stages, flow
@@ -27,9 +28,12 @@ from retq_hub.preparation import Needs, Prepared, prepare, scene
 from retq_hub.probe import probe_image
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir
+from retq_hub.store.store import Store
 from retq_hub.tiling import PassKey
 
 __all__ = ["CachedTokens", "ImageFile", "TokenCache"]
+
+_ENGINE = "torch float32"
 
 _IN_MEMORY_BYTES = 2**30
 """Up to this size tokens are held in memory as float32; up to twice of it as float16."""
@@ -54,12 +58,20 @@ class TokenCache:
 
     Args:
         backbone: The backbone; loaded only when an image is not in the cache.
+        store: What is asked first, by the digests of images.
+
+    Raises:
+        BackboneMismatch: The store is of another backbone.
+        UsageError: The store was made by another engine than float32 torch.
     """
 
-    def __init__(self, *, backbone: LazyBackbone) -> None:
+    def __init__(self, *, backbone: LazyBackbone, store: Store | None = None) -> None:
         self._key = (backbone.weights_digest, backbone.spec.preprocessing_digest)
         self._backbone = backbone
         self._folder = cache_dir() / "tokens"
+        self._store = store
+        if store is not None:
+            _check_store(store, self._key)
 
     @property
     def digest(self) -> str:
@@ -72,7 +84,10 @@ class TokenCache:
         return [
             file
             for file in files
-            if not all(set(layers) <= self._kept(file, key) for key, layers in needed.items())
+            if not all(
+                self._is_stored(file, {key: layers}) or set(layers) <= self._kept(file, key)
+                for key, layers in needed.items()
+            )
         ]
 
     def fill(self, files: Iterable[ImageFile], basis: Basis, *, progress: Progress) -> None:
@@ -116,6 +131,9 @@ class TokenCache:
         """
         found: dict[tuple[PassKey, int], Tensor] = {}
         for key, layers in plan([basis]).items():
+            if self._store is not None and self._is_stored(file, {key: layers}):
+                found |= self._store.tokens(file.image_digest, Needs(plan={key: layers}))
+                continue
             part = self._read(file, key, layers)
             if part is None:
                 part = self._written(*self._computed(self._lacking(file, basis)))[key]
@@ -133,6 +151,8 @@ class TokenCache:
             IntegrityError: The backbone gives something else than numbers.
             StorageError: The cache cannot be written.
         """
+        if self._store is not None and self._is_stored(file, {}):
+            return self._store.embedding(file.image_digest)
         path = self._folder / self._pooled / f"{file.image_digest}.safetensors"
         return self._embedding(path, lambda: self._photograph(file), str(file.image))
 
@@ -177,6 +197,8 @@ class TokenCache:
         return blocks
 
     def _pixels(self, file: ImageFile) -> Tensor:
+        if self._store is not None and self._is_stored(file, {}, channels=True):
+            return self._store.channels(file.image_digest)
         decoding = self._backbone.spec.preprocessing.decoding
         method = f"{METHOD}-{decoding}" if decoding else METHOD
         path = self._folder / method / f"{file.image_digest}.safetensors"
@@ -196,7 +218,7 @@ class TokenCache:
         passes: dict[PassKey, tuple[int, ...]] = {}
         for key, layers in plan([basis]).items():
             kept = self._kept(file, key)
-            if not set(layers) <= kept:
+            if not (set(layers) <= kept or self._is_stored(file, {key: layers})):
                 passes[key] = tuple(sorted({*layers, *kept}))
         prepared = prepare(self._photograph(file), Needs(plan=passes), self._backbone.spec)
         return _Lacking(file, passes, prepared)
@@ -220,6 +242,12 @@ class TokenCache:
             named = {str(layer): found for layer, found in result[key].items()}
             tensorfile.write(self._path(one.file, key), named)
         return result
+
+    def _is_stored(self, file: ImageFile, passes: Plan, *, channels: bool = False) -> bool:
+        """Whether the store has an image, and holds of it what is needed."""
+        if self._store is None or file.image_digest not in self._store:
+            return False
+        return not self._store.missing(Needs(plan=passes, channels=channels))
 
     def _kept(self, file: ImageFile, key: PassKey) -> set[int]:
         """Give the layers that the cache has, undamaged."""
@@ -297,6 +325,23 @@ class CachedTokens:
             blocks = self._cache.blocks(*self._items[image])
             self._held[image] = [block.to(self._dtype) for block in blocks]
         return self._held[image]
+
+
+def _check_store(store: Store, key: tuple[str, str]) -> None:
+    contents = store.contents
+    theirs = (contents.weights_digest, contents.backbone.preprocessing_digest)
+    if theirs != key:
+        raise BackboneMismatch(
+            f"{store.folder} is of weights {theirs[0]} and preprocessing {theirs[1]}, the backbone "
+            f"has {key[0]} and {key[1]}",
+            hint="make a store with this backbone",
+        )
+    if contents.engine != _ENGINE:
+        raise UsageError(
+            f"{store.folder} was made by {contents.engine}: what is learned or scored is of "
+            f"{_ENGINE}",
+            hint="make a store without --engine and --precision",
+        )
 
 
 def _laid_out(block: Tensor) -> Tensor:

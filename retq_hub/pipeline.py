@@ -30,7 +30,7 @@ from retq_hub.volumes.opening import open_volume
 from retq_hub.volumes.slices import VolumeResult
 from retq_hub.volumes.volume import Volume
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "named"]
 
 _WORKERS = 2
 """Threads that prepare, and as many that finish: they wait for files and keep the backbone fed."""
@@ -103,7 +103,7 @@ class Pipeline:
             NotFoundError: There is no such query or backbone.
             BackboneMismatch: A query was made for another backbone.
         """
-        loaded = _loaded(queries, progress=progress)
+        loaded = named(queries, progress=progress)
         if not loaded:
             raise UsageError("a pipeline needs at least one query", hint="`retq list` shows them")
         if not isinstance(backbone, Backbone):
@@ -148,7 +148,7 @@ class Pipeline:
         """Give a pipeline with more queries; the backbone is not loaded again."""
         return Pipeline(
             backbone=self.backbone,
-            queries=_loaded([*self.queries.values(), *queries], names=self.queries),
+            queries=named([*self.queries.values(), *queries], names=self.queries),
             allow_mismatch=self._allow_mismatch,
             embed=self.embed,
         )
@@ -318,13 +318,23 @@ def _exactly(pinned: PinnedQuery, base: Path, progress: Progress | None) -> Quer
     return query
 
 
-def _loaded(
+def named(
     queries: Iterable[str | Path | Query],
     *,
     names: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Query]:
-    """Load queries and name them: as the user named them, folders by the manifest's name."""
+    """Load queries and name them: as the user named them, folders by the manifest's name.
+
+    Args:
+        queries: Names, folders, repositories on the Hub, or queries.
+        names: What the first of them are called.
+        progress: Where to report what is to be said of them.
+
+    Raises:
+        UsageError: Two have one name.
+        NotFoundError: There is no such query.
+    """
     queries = [queries] if isinstance(queries, str | Path | Query) else queries
     given = list(names)
     found: dict[str, Query] = {}

@@ -13,7 +13,7 @@ from retq_hub.basis import Basis, Pass
 from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey
 
-__all__ = ["Plan", "TokenSet", "assemble", "home", "last_layer", "plan"]
+__all__ = ["Plan", "TokenSet", "assemble", "home", "last_layer", "layered", "plan"]
 
 Plan: TypeAlias = Mapping[PassKey, tuple[int, ...]]
 """Which layers are read from which pass."""
@@ -54,15 +54,26 @@ def assemble(tokens: TokenSet, basis: Basis) -> list[Tensor]:
     Returns:
         One (N, D) block a pass, its layers concatenated, averaged over the views.
     """
+    parts = iter(layered(tokens, basis))
+    return [torch.cat([next(parts) for _ in one.layers], dim=-1) for one in basis.passes]
+
+
+def layered(tokens: TokenSet, basis: Basis) -> list[Tensor]:
+    """Give what `assemble` puts together: the tokens of each layer, averaged over the views.
+
+    Args:
+        tokens: Of one image, (N, D), or of several, (B, N, D).
+        basis: The basis.
+
+    Returns:
+        One tensor a pass and layer, in the order of the basis; float32 where there are several
+        views, the tokens themselves where there is one.
+    """
     return [
-        torch.cat(
-            [
-                torch.stack([tokens[key, layer] for key in _keys(one, basis)]).mean(0)
-                for layer in one.layers
-            ],
-            dim=-1,
-        )
+        found[0] if len(found) == 1 else torch.stack([part.float() for part in found]).mean(0)
         for one in basis.passes
+        for layer in one.layers
+        for found in [[tokens[key, layer] for key in _keys(one, basis)]]
     ]
 
 

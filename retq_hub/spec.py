@@ -1,6 +1,7 @@
 """The frozen data classes of a backbone spec, ``registry/backbones/<id>.json``."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from retq_hub.digest import json_digest
@@ -208,7 +209,7 @@ class BackboneSpec:
             return "gated"
         return "by hand" if first.kind == "page" else "obtainable"
 
-    @property
+    @cached_property
     def preprocessing_digest(self) -> str:
         """SHA-256 of all that decides what the encoder sees and which tokens it makes of it."""
         return self._digest_with(self.preprocessing)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,14 +167,14 @@ def _line(row: Row, target: str, area: float | None, probability: float | None) 
 
 
 def as_csv(rows: Iterable[Any], kind: type[Any] = Row) -> str:
-    """Give rows of a data class as CSV with a heading."""
+    """Give rows of a flat data class as CSV with a heading."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(vars(row) for row in rows)
     return text.getvalue()
 
 
 def as_lines(rows: Iterable[Any]) -> str:
-    """Give rows of a data class as JSON lines."""
-    return "".join(json.dumps(asdict(row)) + "\n" for row in rows)
+    """Give rows of a flat data class as JSON lines."""
+    return "".join(json.dumps(vars(row)) + "\n" for row in rows)

@@ -10,6 +10,7 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.chart import draw
 from retq_hub.curve import Curve
 from retq_hub.dataset import Dataset
+from retq_hub.errors import UsageError
 from retq_hub.exact import solve_exactly
 from retq_hub.features import TokenCache
 from retq_hub.losses import SoftmaxEntropy
@@ -19,6 +20,7 @@ from retq_hub.recipe import Recipe, checked_bases
 from retq_hub.replication import solve_as_in_paper
 from retq_hub.solution import Solution
 from retq_hub.storage import write_text
+from retq_hub.store.store import Store
 from retq_hub.trainingset import TrainingSet
 
 __all__ = ["Trained", "described", "finish", "train"]
@@ -55,6 +57,7 @@ def train(
     summary: str | None = None,
     recipe: Recipe | None = None,
     backbone: LazyBackbone | None = None,
+    store: Store | None = None,
     licence: Licence | None = None,
     authors: Sequence[str] = ("not named",),
     progress: Progress | None = None,
@@ -73,6 +76,8 @@ def train(
         summary: A line on what it marks; made from the data set if not given.
         recipe: What is not left to cross-validation.
         backbone: The backbone; the default one if not given.
+        store: Tokens of the images, where `retq embed` has made them; not for the paper's recipe,
+            which alters the images.
         licence: The query's licence; the data set's if not given.
         authors: Who made it.
         progress: Where to report.
@@ -88,6 +93,11 @@ def train(
     """
     progress = progress or Silent()
     recipe = recipe or Recipe()
+    if recipe.kind == "paper" and store is not None:
+        raise UsageError(
+            "the paper's recipe alters the images: stored tokens are of no use to it",
+            hint="leave --from-tokens out, or train by --recipe exact",
+        )
     sets = [dataset] if isinstance(dataset, Dataset) else list(dataset)
     first = sets[0]
     labels = ", ".join(one.target.label for one in sets)
@@ -98,7 +108,7 @@ def train(
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
     if isinstance(recipe.loss, SoftmaxEntropy):
         data.check_exclusive()
-    cache = TokenCache(backbone=backbone)
+    cache = TokenCache(backbone=backbone, store=store)
     if recipe.kind == "paper":
         solution = solve_as_in_paper(data, backbone, recipe, progress)
     else:

@@ -93,6 +93,23 @@ def test_what_is_said_of_volumes_runs(
 
 
 @pytest.mark.slow
+def test_what_is_said_of_stores_runs(
+    make_registry: Callable[..., Path], tmp_path: Path, retq_folder: Path
+) -> None:
+    make_registry(tmp_path / "registry", "idrid-disc@1.0.0")
+    make_folders(tmp_path / "my", 2)[0].rename(tmp_path / "new")
+    settings = {
+        "RETQ_REGISTRY": str(tmp_path / "registry"),
+        "RETQ_CACHE": str(tmp_path / "cache"),
+    }
+    for block in blocks(ROOT / "docs/embeddings.md", "sh"):
+        run(["bash", "-euc", block], tmp_path, retq_folder, **settings)
+    made = {path.name for path in (tmp_path / "store").iterdir()} - {".lock"}
+    assert made == {"store.json", "shard-000000.safetensors", "shard-000000.jsonl"}
+    assert len((tmp_path / "out/summary.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.slow
 def test_what_is_said_of_sharing_runs_on_a_hub(
     make_query: Callable[..., Path],
     registry_template: Path,

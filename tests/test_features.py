@@ -1,7 +1,7 @@
 """The token cache: computed once, whole or made anew, equal to the direct tokens."""
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load, load_file, save
+from stores import make_store
 from support_core import assert_clear
 from tiny import SPEC, Tiny, write_spec
 
@@ -16,7 +17,13 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import file_digest
-from retq_hub.errors import ImageError, IntegrityError, RetqError
+from retq_hub.errors import (
+    BackboneMismatch,
+    ImageError,
+    IntegrityError,
+    RetqError,
+    UsageError,
+)
 from retq_hub.features import CachedTokens, TokenCache
 from retq_hub.images import decode
 from retq_hub.photograph import Photograph
@@ -24,6 +31,7 @@ from retq_hub.plans import assemble, plan
 from retq_hub.preparation import Needs, prepare
 from retq_hub.probe import probe_image
 from retq_hub.progress import Silent
+from retq_hub.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -361,3 +369,51 @@ def test_variants_follow_each_other_image_by_image(filled, pictures):
     for number, picture in enumerate(pictures):
         assert torch.equal(source[number][0], filled.blocks(picture, plain)[0])
         assert torch.equal(source[3 + number][0], filled.blocks(picture, mirrored)[0])
+
+
+def stored_rich(tiny: Tiny, pictures: list[Picture], folder: Path) -> Store:
+    needs = Needs(plan=plan([RICH]), channels=True)
+    return make_store(folder, [one.image for one in pictures], tiny.backbone, needs)
+
+
+def test_a_store_serves_in_the_place_of_the_backbone(
+    unloadable: LazyBackbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path, cache: Path
+) -> None:
+    store = stored_rich(tiny, pictures, tmp_path / "store")
+    cache_of = TokenCache(backbone=unloadable, store=store)
+    assert cache_of.missing(pictures, RICH) == []
+    cache_of.fill(pictures, RICH, progress=Silent())
+    for picture in pictures:
+        image = decode(picture.image)
+        tokens, embedding = tiny.backbone.tokens(image, plan([RICH]), embed=True)
+        wanted = assemble({place: one.half().float() for place, one in tokens.items()}, RICH)
+        wanted.append(torch.from_numpy(pixel_channels(image)).half().float())
+        for ours, theirs in zip(cache_of.blocks(picture, RICH), wanted, strict=True):
+            assert torch.equal(ours, theirs)
+        assert torch.equal(cache_of.embedding(picture), embedding)
+    assert stored(cache) == []
+
+
+def test_what_a_store_lacks_is_computed(
+    loadable: LazyBackbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path, cache: Path
+) -> None:
+    store = stored_rich(tiny, pictures[:1], tmp_path / "store")
+    cache_of = TokenCache(backbone=loadable, store=store)
+    assert cache_of.missing(pictures, RICH) == pictures[1:]
+    both = Basis(passes=(*RICH.passes, Pass(size_px=64, tiles=3, layers=(1,))), norm=True)
+    assert [len(block) for block in cache_of.blocks(pictures[0], both)] == [49, 16, 144]
+    assert len(stored(cache)) == 1
+
+
+def test_a_store_of_something_else_is_refused(
+    loadable: LazyBackbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path
+) -> None:
+    store = stored_rich(tiny, pictures[:1], tmp_path / "store")
+    right = store.contents
+    store.contents = replace(right, weights_digest="1" * 64)
+    with pytest.raises(BackboneMismatch) as mismatch:
+        TokenCache(backbone=loadable, store=store)
+    assert_clear(mismatch.value, 4, "is of weights 1111", "make a store with this backbone")
+    store.contents = replace(right, engine="openvino bfloat16")
+    with pytest.raises(UsageError, match="was made by openvino bfloat16"):
+        TokenCache(backbone=loadable, store=store)

@@ -30,6 +30,7 @@ from retq_hub.preparation import Needs, scene
 from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.result import Classification, ZeroShot
+from retq_hub.store.store import Store
 
 __all__ = ["Assessment", "assess", "record"]
 
@@ -40,6 +41,7 @@ def assess(
     *,
     against: Query | str | Path | None = None,
     backbone: LazyBackbone | None = None,
+    store: Store | None = None,
     allow_mismatch: bool = False,
     progress: Progress | None = None,
 ) -> Assessment:
@@ -50,6 +52,7 @@ def assess(
         labels: The split.
         against: Another query for the same labels, to compare with on the same images.
         backbone: Where it is loaded already; that of each query's manifest if not given.
+        store: Tokens and embeddings of the images, where `retq embed` has made them.
         allow_mismatch: Assess a query that was made for another backbone.
         progress: Where to report.
 
@@ -64,6 +67,7 @@ def assess(
             one if isinstance(one, Query) else Query.from_pretrained(one),
             labels,
             backbone=backbone,
+            store=store,
         )
         for one in (query, against)
         if one is not None
@@ -127,7 +131,9 @@ def record(folder: Path, found: Assessment) -> QueryManifest:
 class _Grader:
     """One query on one split with labels."""
 
-    def __init__(self, query: Query, labels: LabelSet, *, backbone: LazyBackbone | None) -> None:
+    def __init__(
+        self, query: Query, labels: LabelSet, *, backbone: LazyBackbone | None, store: Store | None
+    ) -> None:
         self.manifest = query.manifest
         if self.manifest.is_kind(SEGMENTATION):
             raise UsageError(
@@ -138,6 +144,7 @@ class _Grader:
         self._labels = labels
         self._match: Match = match(self.manifest, labels)
         self._backbone = backbone
+        self._store = store
         self._readings: Prediction | None = None
 
     def prepare(self, *, allow_mismatch: bool, progress: Progress) -> None:
@@ -149,7 +156,7 @@ class _Grader:
         ):
             if note:
                 progress.note(note)
-        self._cache = TokenCache(backbone=backbone)
+        self._cache = TokenCache(backbone=backbone, store=self._store)
         self._application = Application({"query": self._query}, backbone=backbone)
         for basis in dict.fromkeys(self.manifest.bases):
             self._cache.fill(self._labels.samples, basis, progress=progress)

@@ -20,6 +20,7 @@ _COMMANDS = {
     "compile-text": ("compile_text", "Make an artifact of words, for backbones that know texts."),
     "demo": ("demo", "Segment the example photograph and write a report."),
     "doctor": ("doctor", "Check the installation, the cache and the registries."),
+    "embed": ("embed", "Keep what a backbone says of images."),
     "evaluate": ("evaluate", "Score a query on a split, and record the figures."),
     "index": ("index", "Build, check and change the index of a registry folder."),
     "info": ("info", "Show what is known of a query."),

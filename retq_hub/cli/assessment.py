@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from retq_hub.assessment.gradebook import Assessment, Other
     from retq_hub.labels.labelset import LabelSet
     from retq_hub.manifest import QueryManifest
+    from retq_hub.store.store import Store
 
 __all__ = ["Wanted", "default_scale", "refuse_masks", "run"]
 
@@ -31,6 +32,7 @@ class Wanted:
     report: Path | None
     keep: bool
     allow_mismatch: bool
+    store: "Store | None"
     as_json: bool
 
 
@@ -53,6 +55,7 @@ def run(folder: Path, labels: "LabelSet", wanted: Wanted, *, progress: BarProgre
         folder,
         labels,
         against=registry.locate(wanted.against, progress=progress) if wanted.against else None,
+        store=wanted.store,
         allow_mismatch=wanted.allow_mismatch,
         progress=progress,
     )

@@ -15,6 +15,7 @@ from retq_hub.cli.options import (
     open_dataset,
     open_labels,
 )
+from retq_hub.cli.stored_options import from_tokens_option, open_store
 from retq_hub.errors import UsageError
 from retq_hub.storage import check_writable
 
@@ -43,6 +44,7 @@ __all__ = ["evaluate_command"]
 )
 @click.option("--record", "keep", is_flag=True, help="Put the figures into the query's manifest.")
 @click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
+@from_tokens_option
 @json_option
 def evaluate_command(
     query: str,
@@ -51,6 +53,7 @@ def evaluate_command(
     report: Path | None,
     keep: bool,
     allow_mismatch: bool,
+    from_tokens: Path | None,
     as_json: bool,
     labels: Path | None,
     column: tuple[str, ...],
@@ -70,6 +73,7 @@ def evaluate_command(
             report=report,
             keep=keep,
             allow_mismatch=allow_mismatch,
+            store=open_store(from_tokens),
             as_json=as_json,
         )
         _assess(query, labels, column, scale, wanted, size=size_px, **data)
@@ -93,6 +97,7 @@ def evaluate_command(
         dataset,
         against=registry.locate(against, progress=progress) if against else None,
         size_px=size_px,
+        store=open_store(from_tokens),
         allow_mismatch=allow_mismatch,
         progress=progress,
     )

@@ -18,6 +18,7 @@ from retq_hub.cli.areas_options import areas_option, check_areas
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.decoding_options import decoding_option
 from retq_hub.cli.options import json_option
+from retq_hub.cli.stored_options import check_given, from_tokens_option
 from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
 
@@ -36,7 +37,8 @@ _SHOWN = 20
 
 
 @click.command("segment")
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", nargs=-1)
+@from_tokens_option
 @click.option("-q", "--query", "queries", multiple=True, help="A query; repeatable.")
 @click.option("--lock", help="Instead: all queries of a lock, exactly as they are pinned.")
 @click.option(
@@ -58,6 +60,7 @@ _SHOWN = 20
 @json_option
 def segment_command(
     images: tuple[str, ...],
+    from_tokens: Path | None,
     queries: tuple[str, ...],
     lock: str | None,
     output: Path,
@@ -76,7 +79,19 @@ def segment_command(
 
     Done ones are skipped on a second run.
     """
+    check_given(from_tokens, images, lock=lock, volume=volume, backbone=backbone)
     _check_one(queries, lock, backbone, allow_mismatch)
+    if from_tokens is not None:
+        from retq_hub.outputs import Options
+
+        check_areas(areas, probability=probability, volumes=False)
+        options = Options(masks=not areas, probability=probability, force=force)
+        answered = _from_store(from_tokens, queries, allow_mismatch, output, options)
+        if as_json:
+            print_json(_document(answered, output))
+        else:
+            _print_images(answered, output)
+        return
     archiving.check(volume=volume, probability=probability)
     from retq_hub.segment import Options, find_images, segment
     from retq_hub.volumes.run import divide, segment_volumes
@@ -153,8 +168,28 @@ def _archive(
     tell_failures(found.failed, found.done + found.skipped, output, progress)
 
 
+def _from_store(
+    folder: Path,
+    queries: tuple[str, ...],
+    allow_mismatch: bool,
+    output: Path,
+    options: "Options",
+) -> "Outcome[Row]":
+    """Apply queries to what is stored."""
+    from retq_hub.store.answers import segment_store
+    from retq_hub.store.pipeline import StoredPipeline
+
+    progress = BarProgress()
+    pipeline = StoredPipeline.from_pretrained(
+        folder, queries, allow_mismatch=allow_mismatch, progress=progress
+    )
+    for note in pipeline.notes:
+        progress.note(note)
+    return segment_store(pipeline, output, options=options, progress=progress)
+
+
 def _document(done: "Outcome[Row]", output: Path) -> dict[str, Any]:
-    """Give what was found in images for ``--json``."""
+    """Give what machines read of images."""
     return {
         "output": str(output),
         "done": done.done,

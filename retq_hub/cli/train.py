@@ -14,6 +14,7 @@ from retq_hub.cli.options import (
     open_dataset,
     slug,
 )
+from retq_hub.cli.stored_options import from_tokens_option, open_store
 
 __all__ = ["train_command"]
 
@@ -89,6 +90,7 @@ __all__ = ["train_command"]
 @click.option("--backbone", help="Its id; the default one if not given.")
 @click.option("--author", multiple=True, help="Who made it; may be given several times.")
 @click.option("--licence", help="SPDX identifier; the data set's licence if not given.")
+@from_tokens_option
 @json_option
 def train_command(
     output: Path,
@@ -113,6 +115,7 @@ def train_command(
     backbone: str | None,
     author: tuple[str, ...],
     licence: str | None,
+    from_tokens: Path | None,
     as_json: bool,
     **data: Any,  # noqa: ANN401 - the data set's options
 ) -> None:
@@ -130,6 +133,7 @@ def train_command(
     from retq_hub.training import train
 
     progress = BarProgress()
+    store = open_store(from_tokens)
     done = train(
         sets,
         output,
@@ -153,6 +157,7 @@ def train_command(
             seed=seed,
         ),
         backbone=LazyBackbone(backbone or DEFAULT_BACKBONE, progress=progress),
+        store=store,
         licence=licence_named(licence),
         authors=author or ("not named",),
         progress=progress,

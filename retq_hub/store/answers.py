@@ -1,0 +1,122 @@
+"""A store segmented and graded into a folder, as `retq_hub.segment` does with photographs.
+
+A second run carries on where the first stopped. No overlays are drawn: no photograph is read.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+
+from retq_hub.digest import bytes_digest
+from retq_hub.errors import storage_errors
+from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
+from retq_hub.progress import Progress, Silent
+from retq_hub.segment import Outcome, check_owners
+from retq_hub.storage import check_writable, write_text
+from retq_hub.store.pipeline import StoredPipeline
+from retq_hub.store.shard import Entry
+from retq_hub.store.store import Store
+from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
+from retq_hub.threads import one_thread
+
+__all__ = ["segment_store"]
+
+
+def segment_store(
+    pipeline: StoredPipeline,
+    output: Path,
+    *,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Outcome[Row]:
+    """Apply queries to all images of a store, and write what they say of them.
+
+    Args:
+        pipeline: The queries.
+        output: The folder.
+        options: What to write; overlays are not drawn, whatever it says of them.
+        progress: Where to report.
+
+    Raises:
+        UsageError: The folder holds results of another image of the same name.
+        IntegrityError: The store is damaged.
+        StorageError: The folder cannot be written.
+    """
+    options = replace(options or Options(), overlays=False)
+    progress = progress or Silent()
+    journal = output / "summary.jsonl"
+    check_writable(output)
+    rows = read_journal(journal)
+    jobs = _jobs(pipeline.store)
+    owners = {stem: row.image for row in rows.values() for stem in row.stems}
+    check_owners(jobs.values(), lambda job: owners.get(job.stem), output)
+    origins = {entry.image: _origin(pipeline, entry) for entry in pipeline.store}
+    todo = {
+        image
+        for image, job in jobs.items()
+        if options.force or not _is_done(job, rows, pipeline, origins[image], output, options)
+    }
+    with one_thread(), storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
+        results = pipeline.results(todo)
+        for entry, result in progress.steps(results, what="segmenting", total=len(todo)):
+            found = write(result, jobs[entry.image], origins[entry.image], output, options)
+            rows.update({key_of(row): row for row in found})
+            stream.write(as_lines(found))
+    if rows:
+        write_text(journal, as_lines(rows.values()))
+        write_text(output / "summary.csv", as_csv(rows.values()))
+    return Outcome(
+        rows=tuple(rows.values()), done=len(todo), skipped=len(jobs) - len(todo), failed={}
+    )
+
+
+def _jobs(store: Store) -> dict[str, Job]:
+    """Name each image's files: by the stem it was given; where several have it, by place too."""
+    counts = Counter(entry.stem for entry in store)
+    return {
+        entry.image: Job(
+            image=Path(entry.image),
+            stem=entry.stem
+            if counts[entry.stem] == 1
+            else f"{entry.stem}_{bytes_digest(os.fsencode(entry.image))[:8]}",
+        )
+        for entry in store
+    }
+
+
+def _origin(pipeline: StoredPipeline, entry: Entry) -> Origin:
+    contents = pipeline.store.contents
+    return Origin(
+        image_sha256=entry.sha256,
+        weights_digest=contents.weights_digest,
+        preprocessing_digest=contents.backbone.preprocessing_digest,
+        engine=f"{contents.engine}, float16 tokens",
+    )
+
+
+def _is_done(
+    job: Job,
+    rows: Mapping[Key, Row],
+    pipeline: StoredPipeline,
+    origin: Origin,
+    output: Path,
+    options: Options,
+) -> bool:
+    """Whether an earlier run has applied these very queries to this image, and its files exist."""
+    found: list[Row] = []
+    for name, query in pipeline.queries.items():
+        for target in query.manifest.targets:
+            row = rows.get((str(job.image), name, target.name))
+            if row is None or row.digest != query.manifest.digest or _origin_of(row) != origin:
+                return False
+            if lacks(row, query.manifest, options):
+                return False
+            found.append(row)
+    return all((output / file).is_file() for file in wanted(job, found, options))
+
+
+def _origin_of(row: Row) -> Origin:
+    members = {field.name: getattr(row, field.name) for field in fields(Origin)}
+    return Origin(**members)
