@@ -79,6 +79,8 @@ def connected(cluster: Cluster) -> Iterator[tuple[Any, int]]:
         UsageError: It has no room for one worker.
     """
     ray = _imported(cluster)
+    if cluster.address is not None:
+        _knock(cluster.address)
     ours = not ray.is_initialized()
     if ours:
         _start(ray, cluster)
@@ -108,7 +110,6 @@ def _start(ray: Any, cluster: Cluster) -> None:  # noqa: ANN401
         n_cpus = (cluster.workers or _n_cores() // cluster.cpus or 1) * cluster.cpus
         ray.init(num_cpus=n_cpus, include_dashboard=False, **talk)
         return
-    _knock(cluster.address)
     try:
         with nullcontext() if cluster.debug else _hushed():
             ray.init(address=cluster.address, **talk)
