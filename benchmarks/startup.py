@@ -45,7 +45,7 @@ def measure(options: argparse.Namespace) -> Report:
                 "Pipeline: first mask": child("pipeline"),
                 "retq segment": lambda: run("-m", "retq_hub.cli", *segment),
             },
-            repeat=2 if options.quick else 7,
+            repeat=2 if options.quick else 5,
         )
     return reported(found, phases)
 
