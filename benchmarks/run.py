@@ -22,6 +22,7 @@ from machine import Machine, machine
 
 HERE = Path(__file__).resolve().parent
 ORDER = (
+    "queries",
     "cold_start",
     "startup",
     "training",

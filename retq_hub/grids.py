@@ -97,7 +97,7 @@ def logit_map(blocks: Sequence[Tensor], vector: Tensor, bias: Tensor) -> Tensor:
     parts = torch.split(vector, [block.shape[2] for block in blocks], dim=1)
     for block, part, g in zip(blocks, parts, sides, strict=True):
         logits = (part @ block.float().transpose(1, 2)).reshape(len(block), len(part), g, g)
-        total = total + upsample(logits, G, G)
+        total = upsample(logits, G, G).add_(total)
     return total
 
 

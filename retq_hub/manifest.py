@@ -5,6 +5,7 @@ They hold what was read and nothing else: no files, no network, no arithmetic be
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -317,7 +318,7 @@ class QueryManifest:
         """Whether the backbone's own image embedding is read."""
         return self.is_kind(TEXT) or (self.is_kind(CLASSIFICATION) and not self.bases)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The artifact's digest: SHA-256 of the canonical manifest with its file digests."""
         return json_digest(to_json(self))

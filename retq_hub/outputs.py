@@ -15,15 +15,16 @@ from PIL import Image
 
 from retq_hub.backbone import Backbone
 from retq_hub.grading import Share, grading
+from retq_hub.manifest import QueryManifest
+from retq_hub.marking import Marking, Marks
+from retq_hub.maskpng import mask_png
 from retq_hub.overlay import attention_at, graded, overlay
-from retq_hub.result import AREA_PX, Classification, Reading, Result, Segmentation
+from retq_hub.result import Classification, Reading, Result, Segmentation
 from retq_hub.storage import whole_file
 from retq_hub.summary import Row
+from retq_hub.threads import spread
 
-__all__ = ["Job", "Options", "Origin", "wanted", "write"]
-
-_COMPONENT_PX = 1024
-"""Longer side at which the largest component is looked for."""
+__all__ = ["Job", "Options", "Origin", "lacks", "wanted", "write"]
 
 _SAVING: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},
@@ -44,11 +45,13 @@ class Options:
     """What to write.
 
     Attributes:
+        masks: Whether to write masks, and where queries looked; without it there are rows alone.
         probability: ``npy``: float32 of the image's size; ``png``: 16 bits, 65535 is certain.
         overlays: Whether to draw each image with its masks and gradings.
         force: Do again what is done.
     """
 
+    masks: bool = True
     probability: Literal["npy", "png"] | None = None
     overlays: bool = True
     force: bool = False
@@ -92,6 +95,8 @@ def write(
 ) -> list[Row]:
     """Write the files of one image and give its rows; the overlay comes last.
 
+    Queries are spread over threads; each one's surface is let go once its files are written.
+
     Args:
         result: What the queries say of it.
         job: The image.
@@ -104,14 +109,17 @@ def write(
         StorageError: The folder cannot be written.
     """
     assert image is not None or not options.overlays, "overlays are drawn on the photograph"
-    rows = []
-    for name, found in result.items():
-        stem = f"{job.stem}_{name}"
-        attention = _write_attention(image, found, output, stem)
-        masks = _write_masks(found, output, stem, options)
-        for number, members in enumerate(_said(found)):
-            manifest = found.manifest
-            row = Row(
+    marks = result.marks()
+
+    def one(name: str) -> list[Row]:
+        found, own = result[name], marks.pop(name, None)
+        stem, attention, masks = f"{job.stem}_{name}", None, []
+        if options.masks:
+            attention = _write_attention(image, found, output, stem)
+            masks = _write_masks(found, own, output, stem, options)
+        manifest = found.manifest
+        return [
+            Row(
                 **asdict(origin),
                 **members,
                 image=str(job.image),
@@ -125,7 +133,10 @@ def write(
                 attention=attention,
                 overlay=f"{job.stem}_overlay.jpg" if options.overlays else None,
             )
-            rows.append(row)
+            for number, members in enumerate(_said(found, own))
+        ]
+
+    rows = [row for rows in spread(one, result) for row in rows]
     if image is not None:
         _save(overlay(image, result), output / f"{job.stem}_overlay.jpg")
     return rows
@@ -140,7 +151,7 @@ def wanted(job: Job, rows: Iterable[Row], options: Options) -> set[str]:
         options: What is to be written.
     """
     files = {f"{job.stem}_overlay.jpg"} if options.overlays else set()
-    for row in rows:
+    for row in rows if options.masks else ():
         files.update(one for one in (row.mask, row.attention) if one is not None)
         if row.mask and options.probability:
             files.add(f"{row.mask.removesuffix('_mask.png')}_probability.{options.probability}")
@@ -149,18 +160,39 @@ def wanted(job: Job, rows: Iterable[Row], options: Options) -> set[str]:
     return files
 
 
-def _write_masks(found: Reading, output: Path, stem: str, options: Options) -> list[str]:
+def lacks(row: Row, manifest: QueryManifest, options: Options) -> bool:
+    """Whether a row names no files, as a run without masks leaves it, where there should be some.
+
+    Args:
+        row: One that a query gave.
+        manifest: The query's.
+        options: What is to be written.
+    """
+    looked = manifest.pooling is not None and manifest.pooling.weighting is not None
+    unmarked = row.area is not None and row.mask is None
+    return options.masks and (unmarked or (looked and row.attention is None))
+
+
+def _write_masks(
+    found: Reading,
+    marks: Marks | None,
+    output: Path,
+    stem: str,
+    options: Options,
+) -> list[str]:
     """Write the masks of a query that has them, and give the files' names."""
-    if not isinstance(found, Segmentation):
+    if marks is None or not isinstance(found, Segmentation):
         return []
-    masks = found.mask_at(*found.size)
+    masks = marks.runs(*found.size)
+    maps = found.probability_at(*found.size) if options.probability else None
     names = []
     for number, target in enumerate(found.manifest.targets):
-        marks = stem if len(masks) == 1 else f"{stem}_{target.name}"
-        _save_png(masks[number].astype(np.uint8) * 255, output / f"{marks}_mask.png")
-        if options.probability:
-            _save_probability(found, number, output / f"{marks}_probability", options)
-        names.append(f"{marks}_mask.png")
+        own = stem if len(masks) == 1 else f"{stem}_{target.name}"
+        with whole_file(output / f"{own}_mask.png") as temporary:
+            temporary.write_bytes(mask_png(masks[number], *found.size))
+        if maps is not None:
+            _save_probability(maps[number], output / f"{own}_probability", options)
+        names.append(f"{own}_mask.png")
     return names
 
 
@@ -177,27 +209,27 @@ def _write_attention(
     return name
 
 
-def _said(found: Reading) -> Iterator[dict[str, Any]]:
+def _said(found: Reading, marks: Marks | None) -> Iterator[dict[str, Any]]:
     """Give the members of each target's row that say something of the image."""
-    told = grading(found)
+    told, head = grading(found), found.manifest.head
+    markings = marks.described(found.size) if marks else []
     for number in range(len(found.manifest.targets)):
         share = told.shares[number] if told else None
-        yield (_marked(found, number) if isinstance(found, Segmentation) else _unmarked(share)) | {
+        own = _marked(markings[number], head.thresholds[number]) if markings else _unmarked(share)
+        yield own | {
             "probability": round(share.probability, 6) if share else None,
             "predicted": share.said if share else None,
         }
 
 
-def _marked(found: Segmentation, number: int) -> dict[str, Any]:
-    x, y = _centroid(found, number) or (None, None)
-    highest = float(found.probability_at(AREA_PX, AREA_PX)[number].max())
-    area = float(found.mask_at(AREA_PX, AREA_PX)[number].mean())
+def _marked(marking: Marking, threshold: float) -> dict[str, Any]:
+    x, y = marking.centroid or (None, None)
     return {
-        "area": round(area, 6),
-        "centroid_x": x,
-        "centroid_y": y,
-        "max_probability": round(highest, 6),
-        "threshold": found.manifest.head.thresholds[number],
+        "area": round(marking.area, 6),
+        "centroid_x": None if x is None else round(x, 1),
+        "centroid_y": None if y is None else round(y, 1),
+        "max_probability": round(marking.highest, 6),
+        "threshold": threshold,
     }
 
 
@@ -206,27 +238,7 @@ def _unmarked(share: Share | None) -> dict[str, Any]:
     return {**nothing, "threshold": share.threshold if share else None}
 
 
-def _centroid(found: Segmentation, number: int) -> tuple[float, float] | None:
-    """Give the centroid of the largest 8-connected component, in pixels of the image."""
-    from scipy import ndimage
-
-    width, height = found.size
-    scale = min(1.0, _COMPONENT_PX / max(width, height))
-    small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    mask = found.mask_at(*small)[number]
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    if count == 0:
-        return None
-    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    y, x = ndimage.center_of_mass(labels == largest)
-    return (
-        round((x + 0.5) * width / small[0] - 0.5, 1),
-        round((y + 0.5) * height / small[1] - 0.5, 1),
-    )
-
-
-def _save_probability(found: Segmentation, number: int, stem: Path, options: Options) -> None:
-    probability = found.probability_at(*found.size)[number]
+def _save_probability(probability: NDArray[np.float32], stem: Path, options: Options) -> None:
     if options.probability == "png":
         _save_png(_sixteen_bits(probability), stem.with_name(stem.name + ".png"))
         return

@@ -1,9 +1,9 @@
 """What queries say of one image: maps for what marks pixels, scores for what grades the whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,13 +13,16 @@ from torch import Tensor
 from retq_hub import pooling
 from retq_hub.errors import UsageError
 from retq_hub.grids import upsample
-from retq_hub.heads import margins, pixel_logits, probabilities
-from retq_hub.manifest import QueryManifest
+from retq_hub.guided import Lead
+from retq_hub.heads import calibrate, lead, margins, probabilities
+from retq_hub.manifest import Guided, QueryManifest
+from retq_hub.marking import AREA_PX, Marking, Marks
+from retq_hub.runs import decode
+from retq_hub.threads import spread
 
 __all__ = ["AREA_PX", "Classification", "Reading", "Result", "Segmentation", "ZeroShot"]
 
-AREA_PX = 392
-"""Side of the square on which areas are measured."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +63,27 @@ class Segmentation:
     @property
     def max_probability(self) -> float:
         """The highest probability of any target, at 392 x 392 pixels."""
-        return float(self.probability_at(AREA_PX, AREA_PX).max())
+        return max(self.marks.highest)
+
+    @property
+    def marks(self) -> Marks:
+        """What is marked, from which runs, areas and centroids are had without its pixels."""
+        guided = self.manifest.head.guided
+        if guided is None:
+            return Marks(self.manifest.head, self.logits)
+        assert self.guide is not None, "the pipeline keeps it where the head needs it"
+        return Marks(self.manifest.head, self.logits, lead(guided, self.guide))
+
+    def runs_at(self, width: int, height: int) -> list[NDArray[np.uint32]]:
+        """Give the mask of each target at a size as runs, see `retq_hub.runs.encode`.
+
+        They cost as much as the outline is long, however large the image.
+        """
+        return self.marks.runs(width, height)
 
     def mask_at(self, width: int, height: int) -> NDArray[np.bool_]:
         """Give the (C, height, width) mask at another size than the image's."""
-        return np.asarray(self.margin_at(width, height) > 0)
+        return np.stack([decode(one, height, width) for one in self.runs_at(width, height)])
 
     def probability_at(self, width: int, height: int) -> NDArray[np.float32]:
         """Give the (C, height, width) float32 probability at another size than the image's."""
@@ -77,14 +96,9 @@ class Segmentation:
         return np.asarray(margins(head, self._pixel_logits(width, height)).numpy())
 
     def _pixel_logits(self, width: int, height: int) -> Tensor:
-        return pixel_logits(
-            self.manifest.head, torch.from_numpy(self.logits), width, height, self._guide
-        )
-
-    def _guide(self, size_px: int) -> Tensor:
-        assert self.guide is not None, "the pipeline keeps it where the head needs it"
-        assert len(self.guide) == size_px, "it is kept at the size at which the head works"
-        return torch.from_numpy(self.guide)
+        logits = upsample(torch.from_numpy(self.marks.surface), height, width)
+        calibration = self.manifest.head.calibration
+        return logits if calibration is None else calibrate(calibration, logits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,10 +216,41 @@ class Result(Mapping[str, Reading]):
         """What marks pixels, by name; texts too."""
         return {name: one for name, one in self._found.items() if isinstance(one, Segmentation)}
 
+    def marks(self) -> dict[str, Marks]:
+        """Give what each of `segmentations` marks, by name.
+
+        What they share of the image is computed once; the rest when it is asked for.
+        """
+        leads: dict[tuple[Guided, int], Lead] = {}
+        found = {}
+        for name, one in self.segmentations.items():
+            head, own = one.manifest.head, None
+            if head.guided is not None and one.guide is not None:
+                key = head.guided, id(one.guide)
+                own = leads[key] = leads.get(key) or lead(head.guided, one.guide)
+            found[name] = Marks(head, one.logits, own)
+        return found
+
+    def areas(self) -> dict[str, tuple[float, ...]]:
+        """Give for each of `segmentations` the share of the image that each target marks."""
+        marks = self.marks()
+        return _each(marks, lambda name: marks.pop(name).shares)
+
+    def markings(self) -> dict[str, list[Marking]]:
+        """Say for each of `segmentations` what each target marks: how much, where, how surely."""
+        marks = self.marks()
+        return _each(marks, lambda name: marks.pop(name).described(self[name].size))
+
     @property
     def classifications(self) -> dict[str, Classification]:
         """What grades the image as a whole, by name; texts are among the segmentations."""
         return {name: one for name, one in self._found.items() if isinstance(one, Classification)}
+
+
+def _each(names: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+    """Do the same for each name, in several threads."""
+    names = list(names)
+    return dict(zip(names, spread(work, names), strict=True))
 
 
 def _probabilities(manifest: QueryManifest, scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
 from retq_hub.images import SUFFIXES, decode, image_files
-from retq_hub.outputs import Job, Options, Origin, wanted, write
+from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
 from retq_hub.storage import write_text
@@ -156,8 +156,10 @@ def segment(
             failed[str(job.image)] = error
             continue
         rows.update({key_of(row): row for row in found})
-        with storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
-            stream.write(as_lines(found))
+        with storage_errors(journal):
+            output.mkdir(parents=True, exist_ok=True)
+            with journal.open("a", encoding="utf-8") as stream:
+                stream.write(as_lines(found))
     if rows:
         write_text(journal, as_lines(rows.values()))
         write_text(output / "summary.csv", as_csv(rows.values()))
@@ -221,6 +223,8 @@ def _is_done(
             if row.image_sha256 != digest:
                 return False
             if row.preprocessing_digest not in (None, pipeline.backbone.spec.preprocessing_digest):
+                return False
+            if lacks(row, query.manifest, options):
                 return False
             found.append(row)
     return all((output / file).is_file() for file in wanted(job, found, options))

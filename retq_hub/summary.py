@@ -49,7 +49,7 @@ class Row:
         max_probability: The highest probability of a pixel.
         threshold: The probability above which a pixel is marked, or, where there is no mask, the
             target is said to be there; None where the most probable one counts.
-        mask: The mask's file, relative to the output folder.
+        mask: The mask's file, relative to the output folder; None where none was written.
         probability: Of the target in the whole image.
         predicted: Whether it is what the query says of the whole image, or among that.
         attention: File of how much each place counted, relative to the output folder.
@@ -142,7 +142,9 @@ def told(rows: Iterable[Row]) -> list[Line]:
         groups.setdefault((row.image, row.query), []).append(row)
     for group in groups.values():
         lines += [
-            _line(row, row.target, row.area, row.max_probability) for row in group if row.mask
+            _line(row, row.target, row.area, row.max_probability)
+            for row in group
+            if row.area is not None
         ]
         whole = [row for row in group if row.probability is not None]
         highest = sorted(whole, key=lambda row: row.probability or 0.0)[-1:]

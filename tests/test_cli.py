@@ -186,6 +186,7 @@ def test_the_list_of_backbones_says_how_each_ones_weights_are_had(retq: Run) -> 
     assert "to accept" in facts and "an account" in facts
 
 
+ONE = ("../data/images/eye0.png", "-q", "tiny-disc", "-o", "out")
 SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vit", "-o", "q")
 
 
@@ -214,12 +215,14 @@ SPOTS = ("--csv", "../data/eyes.csv", "--target", "spot", "--backbone", "tiny-vi
         (("train-labels", "-o", "q", "--version", "new"), 2, "is no version"),
         (("segment", "nothing.png", "-q", "tiny-disc", "-o", "out"), 3, "there is no image"),
         (("segment", "--nonsense"), 2, "No such option"),
+        (("segment", *ONE, "--areas", "--probability", "npy"), 2, "--areas writes no maps"),
+        (("segment", "../data/images", *ONE[1:], "--areas", "--volume"), 2, "for photographs"),
     ],
 )
 def test_mistakes_get_one_line_and_their_exit_code(
     arguments: tuple[str, ...], code: int, words: str, retq: Run, tmp_path: Path
 ) -> None:
-    if "../data/eyes.csv" in arguments:
+    if any(one.startswith("../data/") for one in arguments):
         make_csv(tmp_path / "data", 3, n_test=1)
     done = retq(*arguments, code=code)
     assert words in last_line(done)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retq_hub.grids import upsample
-from retq_hub.guided import sharpen
+from retq_hub.guided import Lead
 
 
 def window_mean(image: np.ndarray, radius: int) -> np.ndarray:
@@ -30,11 +32,16 @@ def naive(
     return window_mean(a, radius), window_mean(means[1] - a * means[0], radius)
 
 
+def sharpen(grid: Tensor, image: Tensor, *, radius_px: int, epsilon: float) -> Tensor:
+    lead = Lead(image.numpy(), radius_px=radius_px, epsilon=epsilon)
+    return torch.from_numpy(lead(grid.numpy()))
+
+
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("radius", "epsilon"), [(1, 1e-3), (2, 1e-2), (4, 1.0)])
+@pytest.mark.parametrize(("radius", "epsilon"), [(1, 1e-3), (2, 1e-2), (4, 1.0), (9, 0.1)])
 def test_it_is_the_guided_filter_of_the_paper(radius: int, epsilon: float):
     grid, image = 4 * random(2, 5, 5) - 2, random(15, 15, seed=1)
     found = sharpen(grid, image, radius_px=radius, epsilon=epsilon)
@@ -71,3 +78,12 @@ def test_targets_are_filtered_apart():
     together = sharpen(grid, image, **settings)
     for number in range(3):
         torch.testing.assert_close(together[number], sharpen(grid[[number]], image, **settings)[0])
+
+
+def test_one_filter_serves_several_threads():
+    lead = Lead(random(60, 60, seed=1).numpy(), radius_px=3, epsilon=1e-2)
+    grids = random(40, 1, 9, 9).numpy()
+    alone = [lead(grid) for grid in grids]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(alone, pool.map(lead, grids), strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retq_hub.grids import upsample
-from retq_hub.guided import sharpen
-from retq_hub.heads import calibrate, margins, pixel_logits, probabilities
+from retq_hub.guided import Lead
+from retq_hub.heads import calibrate, cuts, margins, pixel_logits, probabilities
 from retq_hub.manifest import Calibration, Guided, Head
 
 LINES = Calibration(
@@ -56,8 +56,8 @@ def test_a_guided_head_asks_for_the_image_at_the_size_at_which_it_works():
     led = head(guided=Guided(size_px=24, radius_px=2, epsilon=1e-3))
     found = pixel_logits(led, grid(), 50, 40, guide)
     assert asked == [24]
-    sharp = sharpen(grid(), picture(24, 24), radius_px=2, epsilon=1e-3)
-    assert torch.equal(found, upsample(sharp, 40, 50))
+    sharp = Lead(picture(24, 24).numpy(), radius_px=2, epsilon=1e-3)(grid().numpy())
+    assert torch.equal(found, upsample(torch.from_numpy(sharp), 40, 50))
 
 
 def test_a_line_scales_and_shifts_each_target():
@@ -140,3 +140,17 @@ def test_thresholds_near_the_ends_mark_nearly_all_or_nothing():
     assert (margins(head("sigmoid", 1e-6), logits) > 0).all()
     assert not (margins(head("sigmoid", 1 - 1e-6), logits) > 0).any()
     assert replace(head(), thresholds=(0.5,)).thresholds == (0.5,)
+
+
+@pytest.mark.parametrize("calibration", [None, LINES, KNOTS])
+def test_a_cut_is_the_last_logit_that_is_not_marked(calibration: Calibration | None):
+    one = head("sigmoid", 0.3, 0.8, calibration=calibration)
+    found = torch.tensor(cuts(one))
+    for logits, marked in ((found, False), (torch.nextafter(found, torch.tensor(9e9)), True)):
+        maps = logits[:, None, None]
+        values = maps if calibration is None else calibrate(calibration, maps)
+        assert ((margins(one, values) > 0) == marked).all()
+
+
+def test_targets_that_exclude_each_other_have_no_cuts():
+    assert cuts(head("softmax")) is None

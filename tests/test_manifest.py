@@ -7,6 +7,7 @@ from support_core import manifest
 
 from retq_hub import schema
 from retq_hub.basis import Basis, Pass
+from retq_hub.digest import json_digest
 from retq_hub.embedded import REGISTRY, SCHEMAS
 from retq_hub.kinds import Derived, Graded, Pooling, Similarity, Text
 from retq_hub.manifest import (
@@ -146,6 +147,13 @@ def test_members_that_are_none_are_left_out():
 def test_layers_are_listed_in_the_order_of_concatenation():
     passes = (Pass(size_px=42, tiles=1, layers=(7, 3)), Pass(size_px=42, tiles=2, layers=(5,)))
     assert Basis(passes=passes, norm=True).layers == (7, 3, 5)
+
+
+def test_a_manifest_is_written_alike_before_and_after_its_digest_was_asked_for():
+    one = manifest()
+    before, digest = to_json(one), one.digest
+    assert to_json(one) == before
+    assert one.digest == digest == json_digest(before)
 
 
 @pytest.mark.parametrize("member", CHANGES)

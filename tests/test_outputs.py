@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,32 @@ def test_the_picture_of_another_image_of_that_name_is_not_written_over(
     other = make_folders(tmp_path / "more", 1)[0] / "eye0.png"
     with pytest.raises(UsageError, match="results of another eye0"):
         segment(pipeline, find_images([str(other)]), tmp_path / "out")
+
+
+def test_rows_alone_leave_no_files_and_say_the_same(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    jobs, out = find_images([str(images)]), tmp_path / "out"
+    bare = Options(masks=False, overlays=False)
+    alone = segment(pipeline, jobs, out, options=bare)
+    assert {path.name for path in out.iterdir()} == {"summary.csv", "summary.jsonl"}
+    assert all(row.mask is row.attention is row.overlay is None for row in alone.rows)
+    assert "disc" in {line.query for line in told(alone.rows)}
+    assert segment(pipeline, jobs, out, options=bare).skipped == 2
+    full = segment(pipeline, jobs, out)
+    assert (full.done, full.skipped) == (2, 0), "masks and attention were not there yet"
+    named = [replace(row, mask=None, attention=None, overlay=None) for row in full.rows]
+    assert named == list(alone.rows)
+    assert segment(pipeline, jobs, out, options=bare).skipped == 2
+
+
+def test_a_run_without_pictures_is_done_again_for_attention_alone(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    signs = Pipeline(backbone=pipeline.backbone, queries={"signs": pipeline.queries["signs"]})
+    jobs, out = find_images([str(images)]), tmp_path / "out"
+    plain = Options(overlays=False)
+    segment(signs, jobs, out, options=replace(plain, masks=False))
+    assert segment(signs, jobs, out, options=plain).done == 2
+    assert (out / "eye0_signs_attention.png").is_file()
+    assert segment(signs, jobs, out, options=plain).skipped == 2

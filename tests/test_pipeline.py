@@ -17,12 +17,13 @@ from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.errors import BackboneMismatch, ImageError, NotFoundError, UsageError
-from retq_hub.guided import sharpen
+from retq_hub.guided import Lead
 from retq_hub.images import green
 from retq_hub.manifest import Calibration, Guided, Head
 from retq_hub.pipeline import Pipeline
 from retq_hub.query import Query
-from retq_hub.result import Result
+from retq_hub.result import AREA_PX, Result
+from retq_hub.runs import decode
 
 VIEWS = ("plain", "mirrored", "upended", "turned")
 
@@ -168,7 +169,7 @@ def test_tiles_views_pixels_and_the_head_are_what_a_naive_computation_gives(
     tokens = torch.cat([brought(block[None], 196)[0] for block in naive_blocks(tiny, image)], dim=1)
     grid = (tokens @ query.vector.T + query.bias).T.reshape(2, 196, 196)
     np.testing.assert_allclose(result.logits, grid.numpy(), atol=1e-3)
-    sharp = sharpen(grid, torch.from_numpy(green(image, 98)), radius_px=2, epsilon=1e-3)
+    sharp = torch.from_numpy(Lead(green(image, 98), radius_px=2, epsilon=1e-3)(grid.numpy()))
     logits = F.interpolate(sharp[None], (48, 120), mode="bilinear")[0]
     logits = logits * torch.tensor([2.0, 0.5])[:, None, None]
     logits += torch.tensor([0.5, -0.2])[:, None, None]
@@ -176,6 +177,22 @@ def test_tiles_views_pixels_and_the_head_are_what_a_naive_computation_gives(
     assert result.probability.shape == (2, 48, 120)
     np.testing.assert_allclose(result.probability, expected.numpy(), atol=1e-3)
     assert int(result.mask.sum(axis=0).max()) == 1
+
+
+def test_what_is_marked_is_told_of_all_queries_at_once(compose, image):
+    result = compose("rich", "both", "disc")(image)
+    areas, markings = result.areas(), result.markings()
+    assert list(areas) == list(markings) == ["rich", "both", "disc"]
+    for name, one in result.segmentations.items():
+        masks = one.mask_at(AREA_PX, AREA_PX)
+        np.testing.assert_allclose(areas[name], masks.mean((1, 2)))
+        assert areas[name] == tuple(marking.area for marking in markings[name])
+        runs = one.runs_at(*one.size)
+        assert np.array_equal(
+            np.stack([decode(each, 48, 120) for each in runs]), one.mask_at(120, 48)
+        )
+        assert max(marking.highest for marking in markings[name]) == one.max_probability
+    assert result["disc"].area == areas["disc"][0]
 
 
 def test_the_image_is_kept_only_where_the_head_is_led_by_it(compose, image):

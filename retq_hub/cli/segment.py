@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from retq_hub.cli.areas_options import areas_option, check_areas
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.cli.volumes import print_volumes, volume_document
@@ -34,6 +35,7 @@ _SHOWN = 20
     type=click.Choice(["npy", "png"]),
     help="Also write probabilities: float32 .npy or 16-bit PNG.",
 )
+@areas_option
 @click.option("--overlay/--no-overlay", default=True, help="Draw each image with what was found.")
 @click.option("--volume", is_flag=True, help="Folders are volumes, one slice an image.")
 @click.option("--force", is_flag=True, help="Do again what is done.")
@@ -46,6 +48,7 @@ def segment_command(
     lock: str | None,
     output: Path,
     probability: Literal["npy", "png"] | None,
+    areas: bool,
     overlay: bool,
     volume: bool,
     force: bool,
@@ -65,10 +68,13 @@ def segment_command(
 
     progress = BarProgress()
     jobs, scans = divide(find_images(images, volume=volume), output)
+    check_areas(areas, probability=probability, volumes=bool(scans))
     pipeline = _pipeline(queries, lock, backbone, allow_mismatch, progress)
     for note in pipeline.notes:
         progress.note(note)
-    options = Options(probability=probability, overlays=overlay, force=force)
+    options = Options(
+        masks=not areas, probability=probability, overlays=overlay and not areas, force=force
+    )
     done = segment(pipeline, jobs, output, options=options, progress=progress)
     scanned = segment_volumes(pipeline, scans, output, options=options, progress=progress)
     failed = done.failed | scanned.failed
