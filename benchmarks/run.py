@@ -22,7 +22,11 @@ from machine import Machine, machine
 
 HERE = Path(__file__).resolve().parent
 ORDER = (
+    "throughput",
     "queries",
+    "memory",
+    "ray_scaling",
+    "ray_kill",
     "cold_start",
     "startup",
     "training",

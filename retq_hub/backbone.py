@@ -1,21 +1,27 @@
 """A frozen backbone with its weights in memory: images in, tokens out; and who may use it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from retq_hub import compatibility, geometry, probe, registry, weights
+from retq_hub.batches import Batches, images_at_once
 from retq_hub.encoder import Encoder
 from retq_hub.engines.eager import TorchEngine
 from retq_hub.engines.engine import Engine
+from retq_hub.errors import UsageError
 from retq_hub.manifest import BackboneRef, Fingerprint
+from retq_hub.photograph import SCALED
 from retq_hub.plans import Plan, TokenSet, home
 from retq_hub.preparation import Needs, Prepared, prepare
 from retq_hub.progress import Progress, Silent
@@ -28,9 +34,6 @@ __all__ = [
     "LazyBackbone",
     "PassKey",
 ]
-
-
-_SQUARES_AT_ONCE = 16
 
 
 class Backbone:
@@ -56,6 +59,7 @@ class Backbone:
         self._encoder = Encoder(spec=spec, state=state)
         self.reference: Engine = TorchEngine(self._encoder)
         self.engine: Engine = self.reference
+        self._batches = Batches()
 
     @classmethod
     def from_pretrained(
@@ -83,11 +87,43 @@ class Backbone:
         )
         return cls(spec=spec, state=weights.load(found), weights_digest=found.digest)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is built of: a worker builds it anew, from memory that it may share."""
+        state = {name: tensor.numpy() for name, tensor in self._encoder.state.items()}
+        return _built, (self.spec, state, self.weights_digest)
+
+    def __copy__(self) -> "Backbone":
+        """Copy it without its network, which both have then."""
+        other = object.__new__(Backbone)
+        other.__dict__.update(self.__dict__)
+        return other
+
     def with_engine(self, engine: Engine) -> "Backbone":
         """Give the same backbone run by another engine; the weights are not loaded again."""
         other = copy(self)
         other.engine = engine
         return other
+
+    def with_decoding(self, decoding: str) -> "Backbone":
+        """Give the same backbone, to which JPEGs are decoded in another way.
+
+        Args:
+            decoding: ``full``, or ``scaled``: no larger than what is made of them needs.
+
+        Raises:
+            UsageError: There is no such way.
+        """
+        if decoding not in ("full", SCALED):
+            raise UsageError(f"decoding {decoding!r} is unknown", hint=f"full or {SCALED}")
+        way = SCALED if decoding == SCALED else None
+        other = copy(self)
+        preprocessing = replace(self.spec.preprocessing, decoding=way)
+        other.spec = replace(self.spec, preprocessing=preprocessing)
+        return other
+
+    def images_at_once(self, needs: Needs) -> int:
+        """Say how many images are best run together: on a CPU one, on a GPU as many as fill it."""
+        return images_at_once(self.engine, sum(key.tiles**2 for key in needs.plan))
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -148,6 +184,7 @@ class Backbone:
 
         Raises:
             UsageError: The backbone has no such layer.
+            ImageError: The memory does not hold a single square.
         """
         found: list[dict[tuple[PassKey, int], Tensor]] = [{} for _ in images]
         embeddings = self._of_centres(images)
@@ -157,7 +194,8 @@ class Backbone:
             lacking = [number for number in members if embeddings[number] is None]
             wants = needs.embed and key in home(self.spec) and bool(lacking)
             layers = needs.plan.get(key, ())
-            tokens, pooled = self._in_turns(torch.cat(tiles), layers, key, wants)
+            squares = torch.cat(tiles)
+            tokens, pooled = self._in_turns(squares, layers, key.norm, wants)
             for layer, parts in zip(layers, tokens, strict=True):
                 each = torch.split(parts, [len(one) for one in tiles])
                 for number, part in zip(members, each, strict=True):
@@ -206,15 +244,10 @@ class Backbone:
         )
 
     def _in_turns(
-        self, squares: Tensor, layers: Sequence[int], key: PassKey, embed: bool
+        self, squares: Tensor, layers: Sequence[int], norm: bool, embed: bool
     ) -> tuple[list[Tensor], Tensor | None]:
-        """Run squares, few at a time; (B, S, S, 3) in, (B, N, D) for each layer out."""
-        parts = [
-            self.engine(some, layers, norm=key.norm, embed=embed)
-            for some in torch.split(squares, _SQUARES_AT_ONCE)
-        ]
-        tokens = [torch.cat([part[0][number] for part in parts]) for number in range(len(layers))]
-        return tokens, torch.cat([cast("Tensor", part[1]) for part in parts]) if embed else None
+        """Run squares, as many at a time as the memory holds."""
+        return self._batches.run(self.engine, squares, layers, norm=norm, embed=embed)
 
     def _placed(self, tiles: Tensor, key: PassKey, size: tuple[int, int]) -> Tensor:
         """Bring (T, N, D) tokens of an image's tiles to their places on the image, (N, D)."""
@@ -228,10 +261,18 @@ class Backbone:
         if not centres:
             return [None] * len(images)
         squares = torch.from_numpy(np.stack(centres))
-        _, found = self._in_turns(squares, (), home(self.spec)[0], True)
+        _, found = self._in_turns(squares, (), True, True)
         assert found is not None, "it was asked for"
         rows = iter(found)
         return [None if one.centre is None else next(rows) for one in images]
+
+
+def _built(spec: BackboneSpec, state: Mapping[str, NDArray[Any]], digest: str) -> Backbone:
+    """Build a backbone of arrays; those that a worker shares with others are read only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+    return Backbone(spec=spec, state=tensors, weights_digest=digest)
 
 
 class LazyBackbone:

@@ -22,12 +22,12 @@ class Equivalents:
 
     Attributes:
         id: The backbone's.
-        preprocessing_digest: Of the backbone.
+        preprocessing_digests: Of the backbone, and where files are decoded in another way.
         weights: Digests of weights, its own first; none if its own are not known.
     """
 
     id: str
-    preprocessing_digest: str
+    preprocessing_digests: tuple[str, ...]
     weights: tuple[str, ...]
 
     def fits(
@@ -43,7 +43,7 @@ class Equivalents:
         Returns:
             None if too little is known.
         """
-        if preprocessing not in (None, self.preprocessing_digest):
+        if preprocessing not in (None, *self.preprocessing_digests):
             return False
         if self.weights and weights:
             return any(one.startswith(weights) for one in self.weights)
@@ -70,7 +70,7 @@ def equivalents(
     }
     return Equivalents(
         id=spec.id,
-        preprocessing_digest=spec.preprocessing_digest,
+        preprocessing_digests=spec.preprocessing_digests,
         weights=(own, *twins) if own else (),
     )
 
@@ -104,8 +104,9 @@ def check(
             f"this is {spec.preprocessing_digest} ({spec.id})",
             allow_mismatch,
         )
+    decoding = "" if ref.preprocessing_digest == spec.preprocessing_digest else _decoded(spec)
     if ref.weights_digest == weights_digest:
-        return ""
+        return decoding
     other = f"weights {ref.weights_digest} ({ref.id})"
     this = f"{weights_digest} ({spec.id})"
     try:
@@ -113,10 +114,11 @@ def check(
     except IntegrityError:
         distance = float("inf")
     if distance <= probe.TOLERANCE:
-        return (
+        same = (
             f"it was made with {other}, this is {this}, but they compute the same "
             f"(fingerprints {distance:.2g} apart)"
         )
+        return "; ".join(filter(None, (same, decoding)))
     return _refuse(
         f"it was made with {other}, this is {this}; fingerprints {distance:.2g} apart",
         allow_mismatch,
@@ -124,8 +126,11 @@ def check(
 
 
 def is_fed_alike(ref: BackboneRef, spec: BackboneSpec) -> bool:
-    """Whether a backbone sees an image as the one did that a query was made for."""
-    return ref.preprocessing_digest == spec.preprocessing_digest
+    """Whether a backbone sees an image as the one did that a query was made for.
+
+    In which way JPEGs are decoded may differ: that changes pixels by little, and is noted.
+    """
+    return ref.preprocessing_digest in spec.preprocessing_digests
 
 
 def check_shape(
@@ -178,6 +183,13 @@ def _distance(one: Fingerprint, other: Fingerprint) -> float:
         return probe.deviation(one, other)
     except IntegrityError:
         return float("inf")
+
+
+def _decoded(spec: BackboneSpec) -> str:
+    """Say in which way files are decoded, to whom a query expects the other."""
+    if spec.preprocessing.decoding is None:
+        return "it was made with scaled decoding, photographs are decoded in full"
+    return "it was made with full decoding, JPEGs are decoded at a fraction of their size"
 
 
 def _refuse(reason: str, allow_mismatch: bool) -> str:

@@ -59,9 +59,23 @@ def load(path: Path, kind: type[RetqError]) -> Image.Image:
 
 
 def opened(
-    stream: BinaryIO, name: str, kind: type[RetqError], max_pixels: int = MAX_PIXELS
+    stream: BinaryIO,
+    name: str,
+    kind: type[RetqError],
+    max_pixels: int = MAX_PIXELS,
+    *,
+    scale: int = 1,
 ) -> Image.Image:
-    """Decode a file's content within the limits; see `load`."""
+    """Decode a file's content within the limits; see `load`.
+
+    Args:
+        stream: The file.
+        name: What it is called in messages.
+        kind: What is raised where it cannot be used.
+        max_pixels: A larger one is refused before it is decoded.
+        scale: 2, 4 or 8: decode a JPEG, of which both sides are a multiple, at a fraction of its
+            size.
+    """
     image = Image.open(stream, formats=FORMATS)
     check_size(image.size, name, kind, max_pixels)
     if is_stack(image):
@@ -69,6 +83,8 @@ def opened(
             f"{name} holds {getattr(image, 'n_frames', 1)} frames, one image is expected",
             hint="Pipeline.volume and `retq segment` read volumes; or save the frame you mean",
         )
+    if scale > 1:
+        image.draft(None, (image.width // scale, image.height // scale))
     image.load()
     image.getexif()
     return image

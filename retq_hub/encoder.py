@@ -47,6 +47,14 @@ class Encoder(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The canonical state dict that it was built of, in float32."""
+        state: dict[str, Tensor] = self.trunk.state_dict()
+        return (
+            state if self.native_position is None else state | {"pos_embed": self.native_position}
+        )
+
     @torch.inference_mode()
     def forward(
         self, pixels: Tensor, layers: Sequence[int], *, norm: bool, embed: bool

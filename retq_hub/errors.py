@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BackboneMismatch",
@@ -81,6 +82,10 @@ class RetqError(Exception):
         self.found = found
         self.hint = hint
         super().__init__(f"{found}; {hint}" if hint else found)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the error as it is, whatever its arguments were: workers send it home."""
+        return _again, (type(self), self.args), self.__dict__
 
 
 class CheckFailed(RetqError):
@@ -201,6 +206,12 @@ _STORAGE_ERRNOS = frozenset(
         errno.EROFS,
     }
 )
+
+
+def _again(kind: type[RetqError], args: tuple[Any, ...]) -> RetqError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 def _joined(subject: str, findings: Sequence[Finding]) -> str:

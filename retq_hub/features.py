@@ -5,9 +5,9 @@ layer is made anew with the union, a file that is damaged is made anew.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from PIL import Image
@@ -19,9 +19,11 @@ from retq_hub.backbone import LazyBackbone
 from retq_hub.basis import Basis
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
-from retq_hub.errors import IntegrityError
-from retq_hub.images import decode
-from retq_hub.plans import TokenSet, assemble, plan
+from retq_hub.errors import ImageError, IntegrityError
+from retq_hub.photograph import Photograph
+from retq_hub.plans import Plan, TokenSet, assemble, plan
+from retq_hub.pools.threads import Crew, Stages, flow
+from retq_hub.preparation import Needs, Prepared, prepare, scene
 from retq_hub.probe import probe_image
 from retq_hub.progress import Progress
 from retq_hub.storage import cache_dir
@@ -74,7 +76,9 @@ class TokenCache:
         ]
 
     def fill(self, files: Iterable[ImageFile], basis: Basis, *, progress: Progress) -> None:
-        """Compute what is missing for a basis; one image at a time, so that a kill loses one.
+        """Compute what is missing for a basis; the next images are read while the backbone runs.
+
+        A kill loses no more than the images under way.
 
         Raises:
             ImageError: An image cannot be used.
@@ -83,8 +87,15 @@ class TokenCache:
             StorageError: The cache cannot be written.
         """
         todo = self.missing(files, basis)
-        for file in progress.steps(todo, what="running the backbone", total=len(todo)):
-            self._compute(file, basis)
+        stages: Stages[ImageFile, _Lacking, _Computed, object] = Stages(
+            prepare=lambda file: self._lacking(file, basis),
+            apply=lambda some: [self._computed(one) for one in some],
+            finish=lambda _, found: self._written(*found),
+        )
+        outcomes = flow(todo, stages, crew=Crew(), kept=ImageError)
+        for one in progress.steps(outcomes, what="running the backbone", total=len(todo)):
+            if one.error is not None:
+                raise one.error
 
     def blocks(self, file: ImageFile, basis: Basis) -> list[Tensor]:
         """Give one image's tokens, a block a pass.
@@ -107,7 +118,7 @@ class TokenCache:
         for key, layers in plan([basis]).items():
             part = self._read(file, key, layers)
             if part is None:
-                part = self._compute(file, basis)[key]
+                part = self._written(*self._computed(self._lacking(file, basis)))[key]
             found |= {(key, layer): part[layer].float() for layer in layers}
         return found
 
@@ -123,19 +134,21 @@ class TokenCache:
             StorageError: The cache cannot be written.
         """
         path = self._folder / self._pooled / f"{file.image_digest}.safetensors"
-        return self._embedding(path, lambda: decode(file.image), str(file.image))
+        return self._embedding(path, lambda: self._photograph(file), str(file.image))
 
     def probe_embedding(self) -> Tensor:
         """Give the probe image's embedding, (D,) float32."""
         size = self._backbone.spec.preprocessing.size_px
         path = self._folder / "probe" / f"{self._pooled}.safetensors"
-        return self._embedding(path, lambda: Image.fromarray(probe_image(size)), "the probe")
+        image = Image.fromarray(probe_image(size))
+        return self._embedding(path, lambda: Photograph.of(image), "the probe")
 
-    def _embedding(self, path: Path, image: Callable[[], Image.Image], name: str) -> Tensor:
+    def _embedding(self, path: Path, image: Callable[[], Photograph], name: str) -> Tensor:
         if stored := tensorfile.read(path):
             return stored["embedding"]
         backbone = self._backbone()
-        found = backbone.tokens(image(), {}, embed=True)[1]
+        needs = Needs(plan={}, embed=True)
+        found = backbone.run([prepare(image(), needs, backbone.spec)], needs)[0][1]
         assert found is not None, "it was asked for"
         if not bool(found.isfinite().all()):
             raise IntegrityError(
@@ -164,33 +177,48 @@ class TokenCache:
         return blocks
 
     def _pixels(self, file: ImageFile) -> Tensor:
-        path = self._folder / METHOD / f"{file.image_digest}.safetensors"
+        decoding = self._backbone.spec.preprocessing.decoding
+        method = f"{METHOD}-{decoding}" if decoding else METHOD
+        path = self._folder / method / f"{file.image_digest}.safetensors"
         stored = tensorfile.read(path)
         if stored is None:
-            stored = {"channels": torch.from_numpy(pixel_channels(decode(file.image))).half()}
+            channels = scene(self._photograph(file), Needs(plan={}, channels=True)).channels
+            assert channels is not None, "they were asked for"
+            stored = {"channels": torch.from_numpy(channels).half()}
             tensorfile.write(path, stored)
         return stored["channels"].float()
 
-    def _compute(self, file: ImageFile, basis: Basis) -> dict[PassKey, dict[int, Tensor]]:
-        backbone = self._backbone()
-        result: dict[PassKey, dict[int, Tensor]] = {}
-        image = decode(file.image)
+    def _photograph(self, file: ImageFile) -> Photograph:
+        return Photograph.opened(file.image, decoding=self._backbone.spec.preprocessing.decoding)
+
+    def _lacking(self, file: ImageFile, basis: Basis) -> "_Lacking":
+        """Prepare an image for the passes that the cache does not have whole; in any thread."""
+        passes: dict[PassKey, tuple[int, ...]] = {}
         for key, layers in plan([basis]).items():
             kept = self._kept(file, key)
-            if set(layers) <= kept:
-                continue
-            wanted = tuple(sorted({*layers, *kept}))
-            found, _ = backbone.tokens(image, {key: wanted})
-            result[key] = {layer: found[key, layer].half() for layer in wanted}
-            for layer, tokens in result[key].items():
-                if not bool(tokens.isfinite().all()):
+            if not set(layers) <= kept:
+                passes[key] = tuple(sorted({*layers, *kept}))
+        prepared = prepare(self._photograph(file), Needs(plan=passes), self._backbone.spec)
+        return _Lacking(file, passes, prepared)
+
+    def _computed(self, one: "_Lacking") -> "_Computed":
+        """Run the backbone over an image."""
+        return one, self._backbone().run([one.prepared], Needs(plan=one.passes))[0][0]
+
+    def _written(self, one: "_Lacking", tokens: TokenSet) -> dict[PassKey, dict[int, Tensor]]:
+        """Write an image's tokens, and give them."""
+        result: dict[PassKey, dict[int, Tensor]] = {}
+        for key, layers in one.passes.items():
+            result[key] = {layer: tokens[key, layer].half() for layer in layers}
+            for layer, found in result[key].items():
+                if not bool(found.isfinite().all()):
                     raise IntegrityError(
-                        f"layer {layer} of {backbone.spec.id} gives tokens of {file.image} that "
-                        "are no numbers (NaN, or beyond 65504)",
+                        f"layer {layer} of {self._backbone.spec.id} gives tokens of "
+                        f"{one.file.image} that are no numbers (NaN, or beyond 65504)",
                         hint="verify the backbone with `retq backbones verify`",
                     )
-            named = {str(layer): one for layer, one in result[key].items()}
-            tensorfile.write(self._path(file, key), named)
+            named = {str(layer): found for layer, found in result[key].items()}
+            tensorfile.write(self._path(one.file, key), named)
         return result
 
     def _kept(self, file: ImageFile, key: PassKey) -> set[int]:
@@ -209,6 +237,18 @@ class TokenCache:
     def _path(self, file: ImageFile, key: PassKey) -> Path:
         made_by = json_digest([*self._key, asdict(key)])
         return self._folder / made_by[:32] / f"{file.image_digest}.safetensors"
+
+
+@dataclass(frozen=True)
+class _Lacking:
+    """An image, prepared for the passes that are to be run of it."""
+
+    file: ImageFile
+    passes: Plan
+    prepared: Prepared
+
+
+_Computed: TypeAlias = tuple[_Lacking, TokenSet]
 
 
 class CachedTokens:

@@ -33,6 +33,7 @@ __all__ = [
     "centre",
     "frame",
     "is_cropped",
+    "middle",
     "onto_image",
     "onto_square",
     "resized",
@@ -130,11 +131,41 @@ def square(image: Image.Image, preprocessing: Preprocessing, side_px: int) -> Pi
     return place.filled(resized(image, preprocessing, (place.width, place.height)))
 
 
-def centre(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Give the square that is cut out of the middle of the image for its embedding.
+def middle(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Say to which width and height an image is resized before its middle is cut out.
 
     The shorter side is brought to the square's side over the share of it that is kept, both
-    rounded down, as is the longer side; half pixels of the rim round to even.
+    rounded down, as is the longer side.
+
+    Args:
+        size: Width and height of the image.
+        preprocessing: Says what is kept.
+
+    Raises:
+        ImageError: It is so narrow that the resized image would be huge.
+    """
+    short = int(preprocessing.size_px / (preprocessing.share or 1))
+    shorter, longer = sorted(size)
+    if longer > _LONGEST * shorter:
+        raise ImageError(
+            f"the image is {size[0]} x {size[1]} pixels: the backbone sees the square in "
+            f"its middle, and one side is more than {_LONGEST} times the other",
+            hint="cut out the part that matters first",
+        )
+    return short * size[0] // shorter, short * size[1] // shorter
+
+
+def centre(
+    image: Image.Image, preprocessing: Preprocessing, *, size: tuple[int, int] | None = None
+) -> Pixels:
+    """Give the square that is cut out of the middle of the image for its embedding.
+
+    Half pixels of the rim round to even.
+
+    Args:
+        image: RGB.
+        preprocessing: Says how it is resized.
+        size: Where it is resized to, see `middle`; worked out if not given.
 
     Returns:
         (S, S, 3) as `square` does, S the spec's own.
@@ -143,15 +174,7 @@ def centre(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         ImageError: It is so narrow that the resized image would be huge.
     """
     side_px = preprocessing.size_px
-    short = int(side_px / (preprocessing.share or 1))
-    shorter, longer = sorted(image.size)
-    if longer > _LONGEST * shorter:
-        raise ImageError(
-            f"the image is {image.width} x {image.height} pixels: the backbone sees the square in "
-            f"its middle, and one side is more than {_LONGEST} times the other",
-            hint="cut out the part that matters first",
-        )
-    width, height = (short * side // shorter for side in image.size)
+    width, height = size or middle(image.size, preprocessing)
     left, top = (round((side - side_px) / 2) for side in (width, height))
     pixels = resized(image, preprocessing, (width, height))
     return pixels[top : top + side_px, left : left + side_px]

@@ -16,6 +16,7 @@ from retq_hub.errors import ImageError, MaskError
 from retq_hub.spec import Preprocessing
 
 __all__ = [
+    "MAX_BYTES",
     "MAX_PIXELS",
     "MAX_SIDE_PX",
     "SUFFIXES",
@@ -26,6 +27,7 @@ __all__ = [
     "green",
     "image_files",
     "normalise",
+    "read",
     "read_mask",
 ]
 
@@ -35,6 +37,9 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """File endings that are taken for images when a folder is searched."""
 
 _TWELVE_BITS = 4096
+
+MAX_BYTES = 2**31
+"""More than any image within `MAX_PIXELS` takes, whatever its depth."""
 
 _MAX_SHARE = 0.95
 """A mask that marks more than this is taken for an inverted one."""
@@ -64,13 +69,33 @@ def decode(source: ImageLike) -> Image.Image:
     return _to_rgb(load(Path(source), ImageError), str(source))
 
 
-def decode_bytes(content: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read(path: Path) -> bytes:
+    """Give all bytes of an image's file.
+
+    Raises:
+        ImageError: It is missing, empty, a folder, cannot be read, or larger than any image may be.
+    """
+    with decoding(path, ImageError):
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise ImageError(
+                f"{path} has {path.stat().st_size} bytes, at most {MAX_BYTES} are read",
+                hint="scale it down first",
+            )
+        return path.read_bytes()
+    raise AssertionError("unreachable")
+
+
+def decode_bytes(
+    content: bytes, name: str, *, max_pixels: int = MAX_PIXELS, scale: int = 1
+) -> Image.Image:
     """Give an image file's content as upright 8-bit RGB, as `decode` does.
 
     Args:
         content: All bytes of the file.
         name: What it is called in messages.
         max_pixels: A larger one is refused before it is decoded.
+        scale: 2, 4 or 8: decode a JPEG, of which both sides are a multiple, at a fraction of its
+            size.
 
     Returns:
         A PIL image of mode RGB.
@@ -81,7 +106,7 @@ def decode_bytes(content: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> 
     if not content:
         raise ImageError(f"{name} is empty (0 bytes)", hint="get the file again")
     with decoding(Path(name), ImageError):
-        image = opened(io.BytesIO(content), name, ImageError, max_pixels)
+        image = opened(io.BytesIO(content), name, ImageError, max_pixels, scale=scale)
     return _to_rgb(image, name)
 
 

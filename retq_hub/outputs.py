@@ -34,10 +34,22 @@ _SAVING: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An image to work on, and the name its files begin with, relative to the output folder."""
+    """An image to work on.
+
+    Attributes:
+        image: Its path.
+        stem: What its files begin with, relative to the output folder.
+        url: Where it lies if that is not on this machine; the path then stands for it.
+    """
 
     image: Path
     stem: str
+    url: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The image as it was given."""
+        return self.url or str(self.image)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +134,7 @@ def write(
             Row(
                 **asdict(origin),
                 **members,
-                image=str(job.image),
+                image=job.location,
                 query=name,
                 target=manifest.targets[number].name,
                 version=manifest.version,

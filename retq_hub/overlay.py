@@ -6,14 +6,13 @@ beyond those in the legend.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image
 
+from retq_hub import contour
 from retq_hub.errors import UsageError
 from retq_hub.grading import Grading, grading, probability_text
 from retq_hub.grids import upsample
@@ -23,6 +22,7 @@ from retq_hub.manifest import Target
 from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
 
 __all__ = [
+    "MAX_SIDE_PX",
     "PALETTE",
     "area_text",
     "attention_at",
@@ -42,8 +42,10 @@ PALETTE = ("#56B4E9", "#F0E442", "#009E73", "#FFFFFF", "#0072B2", "#CC79A7", "#E
 Source: Okabe and Ito, Color Universal Design, 2008; white in the place of black.
 """
 
+MAX_SIDE_PX = 1600
+"""Longer side of the photograph in a picture, at most."""
+
 _TINT = 0.16
-_CASING = "#101418"
 
 
 def marks(
@@ -51,7 +53,7 @@ def marks(
     found: Mapping[str, Segmentation],
     *,
     colours: Sequence[str] = PALETTE,
-    max_side_px: int = 1600,
+    max_side_px: int = MAX_SIDE_PX,
 ) -> Image.Image:
     """Draw what queries marked on the photograph: a contour each, and a faint tint inside.
 
@@ -72,7 +74,7 @@ def marks(
 
 
 def outlined(
-    image: Image.Image, margin: NDArray[np.float32], *, colour: str, max_side_px: int = 1600
+    image: Image.Image, margin: NDArray[np.float32], *, colour: str, max_side_px: int = MAX_SIDE_PX
 ) -> Image.Image:
     """Draw the outline of one mask on the photograph.
 
@@ -88,7 +90,7 @@ def outlined(
     """
     picture = photograph(image, max_side_px)
     whole = upsample(torch.from_numpy(margin), picture.height, picture.width).numpy()
-    _draw_margin(picture, whole, colour, tint=_TINT)
+    contour.draw(picture, whole, colour, tint=_TINT)
     return picture
 
 
@@ -97,7 +99,7 @@ def overlay(
     found: Mapping[str, Reading],
     *,
     colours: Sequence[str] = PALETTE,
-    max_side_px: int = 1600,
+    max_side_px: int = MAX_SIDE_PX,
 ) -> Image.Image:
     """Draw what queries marked, as `marks` does, with a legend in a panel below the photograph.
 
@@ -127,7 +129,7 @@ def overlay(
         if told is not None:
             rows.append(_told(name, told))
     for margin, row in sorted(drawn, key=lambda one: -(one[0] > 0).mean()):
-        _draw_margin(picture, margin, str(row.colour), tint=_TINT)
+        contour.draw(picture, margin, str(row.colour), tint=_TINT)
     return with_legend(picture, rows)
 
 
@@ -136,7 +138,7 @@ def targets(
     segmentation: Segmentation,
     *,
     colours: Sequence[str] = PALETTE,
-    max_side_px: int = 1600,
+    max_side_px: int = MAX_SIDE_PX,
 ) -> Image.Image:
     """Draw what one query marked, each target in a colour of its own; with several, a legend.
 
@@ -153,7 +155,7 @@ def targets(
     maps = segmentation.margin_at(*picture.size)
     coloured = list(zip(maps, cycle(colours), strict=False))
     for margin, colour in sorted(coloured, key=lambda one: -(one[0] > 0).mean()):
-        _draw_margin(picture, margin, colour, tint=_TINT)
+        contour.draw(picture, margin, colour, tint=_TINT)
     if len(maps) == 1:
         return picture
     named = zip(segmentation.manifest.targets, maps, cycle(colours), strict=False)
@@ -161,7 +163,9 @@ def targets(
     return with_legend(picture, rows)
 
 
-def graded(image: Image.Image, found: Classification, *, max_side_px: int = 1600) -> Image.Image:
+def graded(
+    image: Image.Image, found: Classification, *, max_side_px: int = MAX_SIDE_PX
+) -> Image.Image:
     """Draw what a query says of the whole image as bars below the photograph.
 
     Where it pools by attention, the photograph shows where it looked.
@@ -183,7 +187,7 @@ def graded(image: Image.Image, found: Classification, *, max_side_px: int = 1600
 
 
 def attention_map(
-    image: Image.Image, found: Classification, *, max_side_px: int = 1600
+    image: Image.Image, found: Classification, *, max_side_px: int = MAX_SIDE_PX
 ) -> Image.Image:
     """Lay how much each place counted over the photograph; what counted most has the last colour.
 
@@ -236,7 +240,7 @@ def bars(told: Grading) -> tuple[Bar, ...]:
 
 
 def probability_map(
-    image: Image.Image, segmentation: Segmentation, *, max_side_px: int = 1600
+    image: Image.Image, segmentation: Segmentation, *, max_side_px: int = MAX_SIDE_PX
 ) -> Image.Image:
     """Lay a query's probability over the photograph, with the contour of its mask in white.
 
@@ -278,48 +282,12 @@ def _draw_mask(
     picture: Image.Image, segmentation: Segmentation, colour: str, *, tint: float
 ) -> None:
     """Draw one query's mask."""
-    _draw_margin(picture, _margin(segmentation, *picture.size), colour, tint=tint)
-
-
-def _draw_margin(
-    picture: Image.Image, margin: NDArray[np.float32], colour: str, *, tint: float
-) -> None:
-    """Draw where a margin is positive: the line is centred on the edge, in a thin dark casing."""
-    line_px = max(1.6, max(picture.size) / 300)
-    casing_px = line_px * 1.6
-    near = _dilated(margin > 0, radius=round(casing_px / 2 + 1))
-    if not near.any():
-        return
-    distance = _distance(margin)
-    inside = np.clip(distance + 0.5, 0, 1) * near
-    _paint(picture, colour, inside * tint)
-    for ink, width, strength in ((_CASING, casing_px, 0.5), (colour, line_px, 1.0)):
-        _paint(picture, ink, np.clip((width + 1) / 2 - np.abs(distance), 0, 1) * near * strength)
+    contour.draw(picture, _margin(segmentation, *picture.size), colour, tint=tint)
 
 
 def _margin(segmentation: Segmentation, width: int, height: int) -> NDArray[np.float32]:
     """(H, W) logit above the threshold, of the target most above its own: positive is marked."""
     return np.asarray(segmentation.margin_at(width, height).max(axis=0))
-
-
-def _distance(margin: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W) pixels from the contour, to first order: the margin by its slope; inside positive."""
-    padded = np.pad(margin, 1, mode="edge")
-    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
-    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
-    return np.asarray(margin / np.maximum(np.hypot(across, down), 1e-6))
-
-
-def _dilated(mask: NDArray[np.bool_], *, radius: int) -> NDArray[np.bool_]:
-    """(H, W) where a marked pixel is within a square; keeps the first order near the mask."""
-    padded = np.pad(mask, radius)
-    rows = sliding_window_view(padded, 2 * radius + 1, axis=0).any(axis=-1)
-    return np.asarray(sliding_window_view(rows, 2 * radius + 1, axis=1).any(axis=-1))
-
-
-def _paint(picture: Image.Image, colour: str, alpha: NDArray[np.floating[Any]]) -> None:
-    layer = Image.fromarray((alpha * 255).round().astype(np.uint8))
-    picture.paste(ImageColor.getrgb(colour), (0, 0, *picture.size), layer)
 
 
 def _marked(name: str, found: Segmentation, colour: str) -> Row:

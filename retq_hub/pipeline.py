@@ -5,28 +5,35 @@ that they have in common.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from PIL import Image
 
-from retq_hub import composition, syncing
+from retq_hub import composition, mapping, syncing
 from retq_hub.application import Application
 from retq_hub.backbone import Backbone
 from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
-from retq_hub.images import ImageLike, decode
+from retq_hub.images import ImageLike
 from retq_hub.lock import PinnedQuery
+from retq_hub.photograph import Photograph
+from retq_hub.pools.cluster import ABSENT, Cluster, is_installed
+from retq_hub.pools.threads import Crew
 from retq_hub.preparation import Needs, Prepared, prepare
-from retq_hub.progress import Progress
+from retq_hub.progress import Progress, tell
 from retq_hub.query import Query
-from retq_hub.result import Result
+from retq_hub.result import Mapped, Result
 from retq_hub.volumes import modality
 from retq_hub.volumes.opening import open_volume
 from retq_hub.volumes.slices import VolumeResult
 from retq_hub.volumes.volume import Volume
 
 __all__ = ["Pipeline"]
+
+_WORKERS = 2
+"""Threads that prepare, and as many that finish: they wait for files and keep the backbone fed."""
 
 
 class Pipeline:
@@ -77,6 +84,7 @@ class Pipeline:
         backbone: str | Backbone | None = None,
         allow_mismatch: bool = False,
         embed: bool = True,
+        decoding: str | None = None,
         progress: Progress | None = None,
     ) -> "Pipeline":
         """Load queries and the backbone that they were made for.
@@ -86,6 +94,8 @@ class Pipeline:
             backbone: Its id; that of the first query if not given.
             allow_mismatch: Apply queries that were made for another backbone.
             embed: Also give each image's embedding.
+            decoding: ``full``, or ``scaled``: JPEGs are decoded no larger than what is made of
+                them needs. As the backbone's spec says if not given.
             progress: Where to report a download of the backbone, and what is to be said of queries.
 
         Raises:
@@ -99,17 +109,24 @@ class Pipeline:
         if not isinstance(backbone, Backbone):
             first = next(iter(loaded.values())).manifest.backbone.id
             backbone = Backbone.from_pretrained(backbone or first, progress=progress)
+        backbone = backbone if decoding is None else backbone.with_decoding(decoding)
         return cls(backbone=backbone, queries=loaded, allow_mismatch=allow_mismatch, embed=embed)
 
     @classmethod
     def from_lock(
-        cls, lock: str | Path, *, embed: bool = True, progress: Progress | None = None
+        cls,
+        lock: str | Path,
+        *,
+        embed: bool = True,
+        decoding: str | None = None,
+        progress: Progress | None = None,
     ) -> "Pipeline":
         """Load exactly what a lock pins, and nothing else; what is not here yet is fetched.
 
         Args:
             lock: Its file, the folder of a composed pipeline, or its name on a Hub.
             embed: Also give each image's embedding.
+            decoding: As `from_pretrained` takes it.
             progress: Where to report a download.
 
         Raises:
@@ -124,6 +141,7 @@ class Pipeline:
         queries = {one.name: _exactly(one, found.base, progress) for one in found.lock.queries}
         backbone = Backbone.from_pretrained(spec.id, progress=progress)
         syncing.check_weights(pinned, backbone.weights_digest)
+        backbone = backbone if decoding is None else backbone.with_decoding(decoding)
         return cls(backbone=backbone, queries=queries, embed=embed)
 
     def add(self, *queries: str | Path | Query) -> "Pipeline":
@@ -134,6 +152,17 @@ class Pipeline:
             allow_mismatch=self._allow_mismatch,
             embed=self.embed,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it is put together of; see `retq_hub.backbone.Backbone`."""
+        again = partial(
+            Pipeline,
+            backbone=self.backbone,
+            queries=self.queries,
+            allow_mismatch=self._allow_mismatch,
+            embed=self.embed,
+        )
+        return again, ()
 
     @overload
     def __call__(self, images: list[ImageLike] | tuple[ImageLike, ...]) -> list[Result]: ...
@@ -164,6 +193,70 @@ class Pipeline:
             return [self._one(image) for image in images]
         return map(self._one, images)
 
+    def map(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        pool: str = "threads",
+        workers: int | None = None,
+        cluster: str | None = None,
+    ) -> Iterator[Mapped]:
+        """Apply all queries to many images; the next are decoded while the backbone runs.
+
+        An image that cannot be used does not stop the others. What is under way is bounded: who
+        takes results slowly slows down the work.
+
+        Args:
+            images: Any number of them, as they are given to the pipeline itself.
+            pool: ``threads`` of this process, or ``ray``: processes with a backbone each (needs
+                the extra ``ray``, without which it is this process after all).
+            workers: Threads that decode and prepare, or processes; as many as are of use if not
+                given.
+            cluster: Address of the Ray cluster; this machine if not given.
+
+        Yields:
+            For each image, in their order, its result or why there is none.
+
+        Raises:
+            UsageError: There is no such pool, or fewer than one worker.
+            Unreachable: The cluster cannot be reached.
+        """
+        if pool not in ("threads", "ray"):
+            raise UsageError(f"there is no pool {pool!r}", hint="threads or ray")
+        if pool == "ray" and is_installed():
+            return mapping.by_workers(self, images, self.cluster(cluster, workers))
+        if pool == "ray":
+            tell(None, ABSENT)
+        crew = self.crew(workers if pool == "threads" else None)
+        return mapping.in_threads(self, images, crew)
+
+    def cluster(self, address: str | None = None, workers: int | None = None) -> Cluster:
+        """Say what workers on Ray need to hold this pipeline: a core each, or a GPU.
+
+        Args:
+            address: Of the cluster; this machine if not given.
+            workers: How many; as many as there is room for if not given.
+
+        Raises:
+            UsageError: Fewer than one worker.
+        """
+        gpus = int(self.backbone.engine.device.startswith("cuda"))
+        return Cluster(address=address, workers=workers, gpus=gpus)
+
+    def crew(self, workers: int | None = None) -> Crew:
+        """Say how many threads work beside the backbone, and how many images it runs together.
+
+        Args:
+            workers: Threads that prepare; as many as are of use if not given.
+
+        Raises:
+            UsageError: Fewer than one worker.
+        """
+        if workers is not None and workers < 1:
+            raise UsageError(f"{workers} workers are too few", hint="at least one")
+        batch = self.backbone.images_at_once(self.needs)
+        return Crew(preparing=workers or _WORKERS, finishing=_WORKERS, batch=batch)
+
     def volume(self, source: str | Path | Volume) -> VolumeResult:
         """Apply all queries to each slice of a volume, when its result is asked for.
 
@@ -183,7 +276,7 @@ class Pipeline:
             volume, apply=self._one, names=tuple(manifests), notes=[*volume.notes, *notes]
         )
 
-    def prepare(self, source: ImageLike) -> Prepared:
+    def prepare(self, source: ImageLike | Photograph) -> Prepared:
         """Decode an image and make ready what the backbone and the queries need of it.
 
         Any thread may do it, while another one applies the queries to images before.
@@ -191,7 +284,10 @@ class Pipeline:
         Raises:
             ImageError: The image cannot be used.
         """
-        return prepare(decode(source), self.needs, self.backbone.spec)
+        spec = self.backbone.spec
+        if not isinstance(source, Photograph):
+            source = Photograph.opened(source, decoding=spec.preprocessing.decoding)
+        return prepare(source, self.needs, spec)
 
     def apply(self, images: Sequence[Prepared]) -> list[Result]:
         """Run the backbone over prepared images, all in one go, and apply all queries.

@@ -1,4 +1,4 @@
-"""What is made of a decoded image before the backbone: all that queries need, and nothing else.
+"""What is made of a photograph before the backbone: all that queries need, and nothing else.
 
 It knows no weights and runs in any thread. A photograph of 12 million pixels becomes less than a
 megabyte here, so that many can wait for the backbone.
@@ -18,6 +18,7 @@ from retq_hub import geometry
 from retq_hub.channels import SIZE_PX, pixel_channels
 from retq_hub.images import green
 from retq_hub.manifest import QueryManifest
+from retq_hub.photograph import Photograph
 from retq_hub.plans import Plan, home, plan
 from retq_hub.spec import BackboneSpec, Preprocessing
 from retq_hub.tiling import PassKey, cut
@@ -91,11 +92,17 @@ class Prepared:
     centre: Pixels | None = None
 
 
-def prepare(image: Image.Image, needs: Needs, spec: BackboneSpec) -> Prepared:
+_MARGIN = 1.5
+"""So many times as large a photograph is decoded at least as the square that is made of it."""
+
+
+def prepare(image: Image.Image | Photograph, needs: Needs, spec: BackboneSpec) -> Prepared:
     """Make of an image what queries and their backbone need.
 
+    What a pass sees does not depend on which other passes there are.
+
     Args:
-        image: RGB.
+        image: RGB, or a photograph that may be decoded smaller than it is.
         needs: What they need.
         spec: The backbone's.
 
@@ -103,31 +110,56 @@ def prepare(image: Image.Image, needs: Needs, spec: BackboneSpec) -> Prepared:
         UsageError: The backbone cannot run at such a size.
         ImageError: The image has no middle that could be cut out.
     """
-    preprocessing, bicubic = spec.preprocessing, _bicubic(image)
+    photograph = _photograph(image)
+    preprocessing, bicubic = spec.preprocessing, _bicubic(photograph)
     keys = list(needs.plan)
-    cropped = needs.embed and geometry.is_cropped(image.size, preprocessing)
+    cropped = needs.embed and geometry.is_cropped(photograph.size, preprocessing)
     if needs.embed and not cropped and not set(keys) & set(home(spec)):
         keys.insert(0, home(spec)[0])
     for key in keys:
         key.grid(spec.tokens.patch_px)
     return Prepared(
-        scene=_scene(image.size, needs, bicubic),
-        squares={key: _squares(image, key, preprocessing, bicubic) for key in keys},
-        centre=geometry.centre(image, preprocessing) if cropped else None,
+        scene=_scene(photograph.size, needs, bicubic),
+        squares={key: _squares(photograph, key, preprocessing, bicubic) for key in keys},
+        centre=_centre(photograph, preprocessing) if cropped else None,
     )
 
 
-def scene(image: Image.Image, needs: Needs) -> Scene:
-    """Make of an RGB image what queries read beside its tokens."""
-    return _scene(image.size, needs, _bicubic(image))
+def scene(image: Image.Image | Photograph, needs: Needs) -> Scene:
+    """Make of an image what queries read beside its tokens.
+
+    Args:
+        image: RGB, or a photograph that may be decoded smaller than it is.
+        needs: What they need.
+    """
+    photograph = _photograph(image)
+    return _scene(photograph.size, needs, _bicubic(photograph))
+
+
+def _photograph(image: Image.Image | Photograph) -> Photograph:
+    return image if isinstance(image, Photograph) else Photograph.of(image)
 
 
 _Resize = Callable[[int, int], Image.Image]
 """Gives an image at a width and height, each made once."""
 
 
-def _bicubic(image: Image.Image) -> _Resize:
-    return cache(lambda width, height: image.resize((width, height), Image.Resampling.BICUBIC))
+def _bicubic(photograph: Photograph) -> _Resize:
+    def resized(width: int, height: int) -> Image.Image:
+        large = _over(photograph, (width, height))
+        return large.resize((width, height), Image.Resampling.BICUBIC)
+
+    return cache(resized)
+
+
+def _over(photograph: Photograph, size: tuple[int, int]) -> Image.Image:
+    """Give what is resized to a size."""
+    return photograph.at_least(_MARGIN * size[0], _MARGIN * size[1])
+
+
+def _centre(photograph: Photograph, preprocessing: Preprocessing) -> Pixels:
+    size = geometry.middle(photograph.size, preprocessing)
+    return geometry.centre(_over(photograph, size), preprocessing, size=size)
 
 
 def _scene(size: tuple[int, int], needs: Needs, bicubic: _Resize) -> Scene:
@@ -137,12 +169,13 @@ def _scene(size: tuple[int, int], needs: Needs, bicubic: _Resize) -> Scene:
 
 
 def _squares(
-    image: Image.Image, key: PassKey, preprocessing: Preprocessing, bicubic: _Resize
+    photograph: Photograph, key: PassKey, preprocessing: Preprocessing, bicubic: _Resize
 ) -> Pixels:
     """Give what the encoder sees of an image in a pass, (T, S, S, 3)."""
-    frame = geometry.frame(image.size, preprocessing, key.side_px)
+    frame = geometry.frame(photograph.size, preprocessing, key.side_px)
     size = (frame.width, frame.height)
     alike = preprocessing.resize == "bicubic" and not preprocessing.unrounded
-    source = bicubic(*size) if alike and not preprocessing.grey else image
+    alike = alike and not preprocessing.grey
+    source = bicubic(*size) if alike else _over(photograph, size)
     pixels = geometry.resized(source, preprocessing, size)
     return cut(frame.filled(seen(pixels, key.view)), key)

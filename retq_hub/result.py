@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retq_hub import pooling
-from retq_hub.errors import UsageError
+from retq_hub.errors import ImageError, UsageError
 from retq_hub.grids import upsample
 from retq_hub.guided import Lead
 from retq_hub.heads import calibrate, lead, margins, probabilities
@@ -20,7 +20,7 @@ from retq_hub.marking import AREA_PX, Marking, Marks
 from retq_hub.runs import decode
 from retq_hub.threads import spread
 
-__all__ = ["AREA_PX", "Classification", "Reading", "Result", "Segmentation", "ZeroShot"]
+__all__ = ["AREA_PX", "Classification", "Mapped", "Reading", "Result", "Segmentation", "ZeroShot"]
 
 T = TypeVar("T")
 
@@ -245,6 +245,21 @@ class Result(Mapping[str, Reading]):
     def classifications(self) -> dict[str, Classification]:
         """What grades the image as a whole, by name; texts are among the segmentations."""
         return {name: one for name, one in self._found.items() if isinstance(one, Classification)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapped:
+    """What became of one of many images.
+
+    Attributes:
+        source: The image as it was given.
+        result: What the queries say of it; None where it could not be used.
+        error: Why; None where it could.
+    """
+
+    source: Any
+    result: Result | None
+    error: ImageError | None
 
 
 def _each(names: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:

@@ -73,7 +73,10 @@ def from_toggles(toggles: NDArray[np.int64], total: int) -> NDArray[np.uint32]:
     if (toggles[1:] == toggles[:-1]).any():
         places, times = np.unique(toggles, return_counts=True)
         toggles = places[times % 2 == 1]
-    return np.diff(toggles, prepend=0, append=total).astype(np.uint32)
+    found = np.empty(len(toggles) + 1, dtype=np.uint32)
+    found[:-1], found[-1] = toggles, total
+    found[1:] -= toggles.astype(np.uint32)
+    return found
 
 
 def decode(runs: NDArray[np.uint32], height: int, width: int) -> NDArray[np.bool_]:

@@ -7,22 +7,44 @@ second run goes by.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
+from PIL import Image
+
+from retq_hub import objects
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
-from retq_hub.images import SUFFIXES, decode, image_files
+from retq_hub.heatmap import photograph
+from retq_hub.images import SUFFIXES, image_files
 from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
+from retq_hub.overlay import MAX_SIDE_PX
+from retq_hub.photograph import Photograph
 from retq_hub.pipeline import Pipeline
+from retq_hub.pools.threads import Done, Stages, flow
+from retq_hub.preparation import Prepared
 from retq_hub.progress import Progress, Silent
+from retq_hub.result import Result
 from retq_hub.storage import write_text
 from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
 from retq_hub.volumes import opening
 
-__all__ = ["Job", "Options", "Outcome", "check_owners", "find_images", "outside", "segment"]
+__all__ = [
+    "Job",
+    "Options",
+    "Outcome",
+    "Ready",
+    "Way",
+    "Work",
+    "check_owners",
+    "find_images",
+    "in_threads",
+    "named",
+    "outside",
+    "segment",
+]
 
 
 R = TypeVar("R")
@@ -73,11 +95,20 @@ def find_images(arguments: Iterable[str], *, volume: bool = False) -> list[Job]:
             found.update({one: Path(one.name) for one in matches})
         else:
             raise NotFoundError(f"there is no image {argument}", hint="check the path")
-    short = Counter(name.with_suffix("") for name in found.values())
-    whole = Counter(found.values())
+    return named(found)
+
+
+def named(images: Mapping[Path, Path]) -> list[Job]:
+    """Name what the files of images begin with.
+
+    Args:
+        images: Names of images, relative to what the user named, by their paths.
+    """
+    short = Counter(name.with_suffix("") for name in images.values())
+    whole = Counter(images.values())
     return [
         Job(image=path, stem=_stem(path, name, short[name.with_suffix("")], whole[name]))
-        for path, name in found.items()
+        for path, name in images.items()
     ]
 
 
@@ -116,6 +147,69 @@ def outside(jobs: Sequence[Job], output: Path) -> list[Job]:
     return found
 
 
+@dataclass(frozen=True)
+class Ready:
+    """An image between the stages.
+
+    Attributes:
+        prepared: For the backbone.
+        digest: SHA-256 of its file.
+        picture: What an overlay is drawn on; None where there is none.
+    """
+
+    prepared: Prepared
+    digest: str
+    picture: Image.Image | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each image, stage by stage.
+
+    Attributes:
+        pipeline: The queries.
+        output: The folder for the results.
+        options: What to write.
+    """
+
+    pipeline: Pipeline
+    output: Path
+    options: Options
+
+    def prepare(self, job: Job) -> Ready:
+        """Read the file once: what is hashed is what is decoded."""
+        content = objects.read(job.location)
+        decoding = self.pipeline.backbone.spec.preprocessing.decoding
+        image = Photograph.from_bytes(content, job.location, decoding=decoding)
+        prepared, picture = self.pipeline.prepare(image), None
+        if self.options.overlays:
+            scale = min(1, MAX_SIDE_PX / max(image.size))
+            large = image.at_least(*(scale * side for side in image.size))
+            picture = photograph(large, MAX_SIDE_PX)
+        return Ready(prepared, bytes_digest(content), picture)
+
+    def apply(self, some: Sequence[Ready]) -> list[tuple[Ready, Result]]:
+        """Run the backbone and all queries."""
+        results = self.pipeline.apply([one.prepared for one in some])
+        return list(zip(some, results, strict=True))
+
+    def finish(self, job: Job, applied: tuple[Ready, Result]) -> list[Row]:
+        """Write the image's files."""
+        ready, result = applied
+        origin = Origin.of(self.pipeline.backbone, ready.digest)
+        return write(result, job, origin, self.output, self.options, image=ready.picture)
+
+
+Way: TypeAlias = Callable[[Work, Sequence[Job]], Iterator[Done[Job, list[Row], ImageError]]]
+"""How the work is done: gives what became of each job, in their order."""
+
+
+def in_threads(work: Work, jobs: Sequence[Job]) -> Iterator[Done[Job, list[Row], ImageError]]:
+    """Do the work in threads of this process, as `retq_hub.pools.threads.flow` does."""
+    stages = Stages(prepare=work.prepare, apply=work.apply, finish=work.finish)
+    return flow(jobs, stages, crew=work.pipeline.crew(), kept=ImageError)
+
+
 def segment(
     pipeline: Pipeline,
     jobs: Sequence[Job],
@@ -123,6 +217,7 @@ def segment(
     *,
     options: Options | None = None,
     progress: Progress | None = None,
+    way: Way | None = None,
 ) -> Outcome[Row]:
     """Segment and grade images into a folder; those that lie in it are results, and left out.
 
@@ -132,6 +227,7 @@ def segment(
         output: The folder.
         options: What to write.
         progress: Where to report.
+        way: How the work is done; in threads of this process if not given.
 
     Raises:
         UsageError: The folder holds all of the images, or results of another image of the same
@@ -149,12 +245,13 @@ def segment(
         job for job in jobs if options.force or not _is_done(job, rows, pipeline, output, options)
     ]
     failed: dict[str, ImageError] = {}
-    for job in progress.steps(todo, what="segmenting", total=len(todo)):
-        try:
-            found = _one(pipeline, job, output, options)
-        except ImageError as error:
-            failed[str(job.image)] = error
+    work = Work(pipeline, output, options)
+    outcomes = (way or in_threads)(work, todo)
+    for one in progress.steps(outcomes, what="segmenting", total=len(todo)):
+        if one.error is not None:
+            failed[one.item.location] = one.error
             continue
+        found = one.result or []
         rows.update({key_of(row): row for row in found})
         with storage_errors(journal):
             output.mkdir(parents=True, exist_ok=True)
@@ -171,15 +268,6 @@ def segment(
     )
 
 
-def _one(pipeline: Pipeline, job: Job, output: Path, options: Options) -> list[Row]:
-    """Segment one image and write its files."""
-    image = decode(job.image)
-    result = pipeline(image)
-    origin = Origin.of(pipeline.backbone, file_digest(job.image))
-    picture = image if options.overlays else None
-    return write(result, job, origin, output, options, image=picture)
-
-
 def check_owners(jobs: Iterable[Job], owner_of: Callable[[Job], str | None], output: Path) -> None:
     """Refuse to write over the results of another image or volume.
 
@@ -192,8 +280,8 @@ def check_owners(jobs: Iterable[Job], owner_of: Callable[[Job], str | None], out
         UsageError: It was something else.
     """
     for job in jobs:
-        owner = owner_of(job) or str(job.image)
-        if Path(owner).resolve() != job.image.resolve():
+        owner = owner_of(job) or job.location
+        if owner != job.location and Path(owner).resolve() != job.image.resolve():
             raise UsageError(
                 f"{output} has results of another {job.stem}: {owner}, not {job.image}",
                 hint="name another output folder",
@@ -208,23 +296,25 @@ def _is_done(
     options: Options,
 ) -> bool:
     """Whether an earlier run has segmented this image with these very queries."""
-    try:
-        digest = file_digest(job.image)
-    except OSError:
-        return False
     found: list[Row] = []
     for name, query in pipeline.queries.items():
         for target in query.manifest.targets:
-            row = rows.get((str(job.image), name, target.name))
+            row = rows.get((job.location, name, target.name))
             if row is None or row.digest != query.manifest.digest:
                 return False
             if row.weights_digest != pipeline.backbone.weights_digest:
-                return False
-            if row.image_sha256 != digest:
                 return False
             if row.preprocessing_digest not in (None, pipeline.backbone.spec.preprocessing_digest):
                 return False
             if lacks(row, query.manifest, options):
                 return False
             found.append(row)
-    return all((output / file).is_file() for file in wanted(job, found, options))
+    if not all((output / file).is_file() for file in wanted(job, found, options)):
+        return False
+    if job.url is not None:
+        return True
+    try:
+        digest = file_digest(job.image)
+    except OSError:
+        return False
+    return all(row.image_sha256 == digest for row in found)

@@ -1,6 +1,6 @@
 """The frozen data classes of a backbone spec, ``registry/backbones/<id>.json``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from retq_hub.digest import json_digest
@@ -67,7 +67,8 @@ class Preprocessing:
     ``aspect`` says how an image becomes a square, see `retq_hub.geometry`; ``share`` how much of
     the shorter side is kept where the middle is cut out, all if absent. ``grey`` reduces colours
     to their luminance first, three equal channels. ``unrounded``: resized values keep their
-    fractions; else they are whole numbers.
+    fractions; else they are whole numbers. ``decoding`` ``scaled``: a JPEG is decoded no larger
+    than what is made of it needs, see `retq_hub.photograph`; absent: in full.
     """
 
     size_px: int
@@ -79,6 +80,7 @@ class Preprocessing:
     grey: bool | None = None
     share: float | None = None
     unrounded: bool | None = None
+    decoding: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,8 +211,20 @@ class BackboneSpec:
     @property
     def preprocessing_digest(self) -> str:
         """SHA-256 of all that decides what the encoder sees and which tokens it makes of it."""
+        return self._digest_with(self.preprocessing)
+
+    @property
+    def preprocessing_digests(self) -> tuple[str, ...]:
+        """Its own preprocessing digest, and that of files being decoded in the other way."""
+        others = [one for one in (None, "scaled") if one != self.preprocessing.decoding]
+        return (
+            self.preprocessing_digest,
+            *(self._digest_with(replace(self.preprocessing, decoding=one)) for one in others),
+        )
+
+    def _digest_with(self, preprocessing: Preprocessing) -> str:
         document = {
             "position_embedding": to_json(self.position_embedding),
-            "preprocessing": to_json(self.preprocessing),
+            "preprocessing": to_json(preprocessing),
         }
         return json_digest(document | ({"dense": True} if self.architecture.dense else {}))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,3 +185,21 @@ def hub_server() -> Iterator[HubServer]:
     """A server on a loopback port that answers the stock Hub client's downloads."""
     with running(HubServer()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A small Ray on this machine that tests share; it costs seconds to start."""
+    ray = pytest.importorskip("ray")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (*sys.path, str(ROOT / "tests")))))
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            object_store_memory=200_000_000,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    yield
+    ray.shutdown()

@@ -243,6 +243,17 @@ def test_a_single_bad_image_gets_code_6_and_one_among_good_ones_1(
     assert "1 segmented, 0 done before, 1 failed" in done.stdout
 
 
+def test_photographs_are_decoded_at_a_fraction_on_request(retq: Run, tmp_path: Path) -> None:
+    draw(0)[0].resize((960, 768)).save(tmp_path / "eye.jpg")
+    command = ("segment", tmp_path / "eye.jpg", "-q", "tiny-disc", "-o", "out", "--no-overlay")
+    done = retq(*command, "--decoding", "scaled", "--json")
+    assert "made with full decoding" in done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["width"], row["height"]) == (960, 768)
+    (again,) = json.loads(retq(*command, "--json").stdout)["rows"]
+    assert again["preprocessing_digest"] != row["preprocessing_digest"]
+
+
 def test_a_query_for_another_backbone_is_refused_with_both_digests(
     retq: Run, tmp_path: Path, registry_folder: Path
 ) -> None:

@@ -49,6 +49,25 @@ def test_another_preprocessing_is_refused_whatever_the_weights(tiny, ref):
         compatibility.check(other, tiny.spec, ref.weights_digest, never)
 
 
+@pytest.mark.parametrize("weights", [None, "0" * 64])
+def test_another_decoding_alone_is_let_in_with_a_note_both_ways(tiny, ref, weights):
+    way = replace(tiny.spec.preprocessing, decoding="scaled")
+    scaled = replace(tiny.spec, preprocessing=way)
+    theirs = replace(ref, preprocessing_digest=scaled.preprocessing_digest)
+    assert scaled.preprocessing_digest != tiny.spec.preprocessing_digest
+    for made_for, spec, word in ((ref, scaled, "full"), (theirs, tiny.spec, "scaled")):
+        digest = weights or ref.weights_digest
+        note = compatibility.check(made_for, spec, digest, lambda: ref.fingerprint)
+        assert f"made with {word} decoding" in note
+        assert ("compute the same" in note) == (weights is not None)
+        known = compatibility.equivalents(spec, None, [])
+        preprocessing = made_for.preprocessing_digest
+        assert known.fits(backbone=None, weights=None, preprocessing=preprocessing) is None
+    grey = replace(scaled, preprocessing=replace(way, grey=True))
+    with pytest.raises(BackboneMismatch):
+        compatibility.check(ref, grey, ref.weights_digest, never)
+
+
 def pinned(spec, ref, **changes):
     """The spec as it is once its weights are pinned, or that of another backbone like it."""
     return replace(spec, weights_digest=ref.weights_digest, fingerprint=ref.fingerprint, **changes)
@@ -65,6 +84,7 @@ def pinned(spec, ref, **changes):
         ("tiny-vit", "0" * 64, "c" * 64, False),
         ("other", None, None, False),
         (None, None, "0" * 64, False),
+        ("tiny-vit", None, "d" * 64, None),
         (None, None, None, None),
     ],
 )
@@ -72,7 +92,7 @@ def test_a_listed_query_fits_by_weights_and_preprocessing_as_far_as_known(
     backbone, weights, preprocessing, expected
 ):
     known = compatibility.Equivalents(
-        id="tiny-vit", preprocessing_digest="c" * 64, weights=("a" * 64, "b" * 64)
+        id="tiny-vit", preprocessing_digests=("c" * 64, "d" * 64), weights=("a" * 64, "b" * 64)
     )
     found = known.fits(backbone=backbone, weights=weights, preprocessing=preprocessing)
     assert found is expected

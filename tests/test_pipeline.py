@@ -101,6 +101,12 @@ def assert_same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) 
         np.testing.assert_allclose(values, other[name], atol=1e-5, err_msg=name)
 
 
+def assert_equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> None:
+    assert list(one) == list(other)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
 def test_queries_together_give_what_each_gives_alone(compose, queries, image):
     together = compose(*queries)(image)
     assert list(together) == list(queries)
@@ -279,6 +285,54 @@ def test_a_list_gives_a_list_and_a_generator_is_read_lazily(compose, image, pass
     assert passes == []
     assert_same(logits(next(lazy)), expected)
     assert len(passes) == 1
+
+
+@pytest.mark.parametrize("workers", [None, 1, 3])
+def test_many_images_give_what_each_gives_and_bad_ones_their_reason(
+    compose, image, tmp_path, workers
+):
+    (tmp_path / "text.png").write_text("no image")
+    images = [image, image.rotate(90), tmp_path / "text.png", image.rotate(180)] * 3
+    pipe = compose("disc", "tiled")
+    found = list(pipe.map(images, workers=workers))
+    assert [one.source for one in found] == images
+    for one in found:
+        if isinstance(one.source, Path):
+            assert one.result is None
+            assert "no PNG" in str(one.error)
+        else:
+            assert one.error is None
+            assert_equal(logits(one.result), logits(pipe(one.source)))
+
+
+def test_many_images_are_asked_for_as_they_are_needed(compose, image):
+    asked = []
+
+    def endless():
+        while True:
+            asked.append(image)
+            yield image
+
+    found = compose("disc").map(endless())
+    assert [next(found).error for _ in range(3)] == [None] * 3
+    found.close()
+    assert len(asked) < 20
+
+
+@pytest.mark.parametrize("options", [{"pool": "boats"}, {"workers": 0}])
+def test_unknown_pools_and_no_workers_are_usage_errors(compose, image, options):
+    with pytest.raises(UsageError, match=r"no pool 'boats'|0 workers"):
+        compose("disc").map([image], **options)
+
+
+def test_decoding_is_full_or_scaled(compose):
+    backbone = compose("disc").backbone
+    scaled = backbone.with_decoding("scaled")
+    assert scaled.spec.preprocessing_digest != backbone.spec.preprocessing_digest
+    assert scaled.with_decoding("full").spec == backbone.spec
+    assert scaled.engine is backbone.engine
+    with pytest.raises(UsageError, match="full or scaled"):
+        backbone.with_decoding("half")
 
 
 def test_an_image_that_cannot_be_used_is_named(compose, tmp_path):

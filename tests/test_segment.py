@@ -1,8 +1,10 @@
 import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -11,7 +13,10 @@ from PIL import Image
 
 from retq_hub.errors import NotFoundError, UsageError
 from retq_hub.pipeline import Pipeline
+from retq_hub.progress import Silent
 from retq_hub.segment import Options, find_images, segment
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -186,3 +191,58 @@ def test_images_in_the_output_folder_are_not_passed_over_in_silence(
 ) -> None:
     with pytest.raises(UsageError, match="the images lie in the output folder"):
         segment(pipeline, find_images([str(images)]), images)
+
+
+class Interrupted(Silent):
+    """A user who presses Ctrl-C after some images."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def steps(self, items: Iterable[T], *, what: str, total: int | None = None) -> Iterator[T]:
+        for number, item in enumerate(items):
+            yield item
+            if number + 1 == self.after:
+                raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_keeps_what_is_done_and_the_next_carries_on(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    images, _ = make_folders(tmp_path / "many", 12)
+    jobs, out = find_images([str(images)]), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        segment(pipeline, jobs, out, progress=Interrupted(4))
+    lines = (out / "summary.jsonl").read_text().splitlines()
+    named = [json.loads(line)["image"] for line in lines]
+    assert list(dict.fromkeys(named)) == [str(job.image) for job in jobs[:4]], "in their order"
+    assert not list(out.rglob("*.part"))
+    again = segment(pipeline, jobs, out)
+    assert (again.skipped, again.done) == (4, 8)
+    whole = segment(pipeline, jobs, tmp_path / "whole")
+    assert [replace(row, image="") for row in again.rows] == [
+        replace(row, image="") for row in whole.rows
+    ]
+    for file in (tmp_path / "whole").glob("*.png"):
+        assert (out / file.name).read_bytes() == file.read_bytes()
+
+
+def test_photographs_are_decoded_at_a_fraction_where_that_is_asked_for(
+    tmp_path: Path, pipeline: Pipeline
+) -> None:
+    photograph = tmp_path / "eye.jpg"
+    draw(0)[0].resize((960, 768)).save(photograph, quality=95)
+    scaled = Pipeline(backbone=pipeline.backbone.with_decoding("scaled"), queries=pipeline.queries)
+    assert len(scaled.notes) == len(pipeline.queries)
+    assert "full decoding" in scaled.notes[0]
+    out = tmp_path / "out"
+    full = segment(pipeline, find_images([str(photograph)]), out)
+    done = segment(scaled, find_images([str(photograph)]), out)
+    assert done.done == 1, "another preprocessing digest is another result"
+    assert segment(scaled, find_images([str(photograph)]), out).skipped == 1
+    digests = {row.preprocessing_digest for row in done.rows}
+    assert digests == {scaled.backbone.spec.preprocessing_digest}
+    assert digests != {row.preprocessing_digest for row in full.rows}
+    assert pixels(out / "eye_tiny-disc_mask.png").shape == (768, 960)
+    for one, other in zip(done.rows, full.rows, strict=True):
+        assert one.area == pytest.approx(other.area, abs=0.01)

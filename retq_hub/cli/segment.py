@@ -1,17 +1,29 @@
 """``retq segment``: apply queries to images and write masks."""
 
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from retq_hub.cli.archive_options import (
+    Archiving,
+    archive_options,
+    print_archived,
+    tell_failures,
+)
 from retq_hub.cli.areas_options import areas_option, check_areas
 from retq_hub.cli.console import BarProgress, print_json, print_table
+from retq_hub.cli.decoding_options import decoding_option
 from retq_hub.cli.options import json_option
 from retq_hub.cli.volumes import print_volumes, volume_document
 from retq_hub.errors import UsageError
 
 if TYPE_CHECKING:
+    from retq_hub.archives.run import Archived
+    from retq_hub.outputs import Options
     from retq_hub.pipeline import Pipeline
     from retq_hub.segment import Outcome
     from retq_hub.summary import Line, Row
@@ -41,6 +53,8 @@ _SHOWN = 20
 @click.option("--force", is_flag=True, help="Do again what is done.")
 @click.option("--backbone", help="Use this backbone instead of the queries' own.")
 @click.option("--allow-mismatch", is_flag=True, help="Even if made for another backbone.")
+@archive_options
+@decoding_option
 @json_option
 def segment_command(
     images: tuple[str, ...],
@@ -54,41 +68,40 @@ def segment_command(
     force: bool,
     backbone: str | None,
     allow_mismatch: bool,
+    archiving: Archiving,
+    decoding: str | None,
     as_json: bool,
 ) -> None:
-    """Segment and grade IMAGES: files, folders, patterns, volumes.
+    """Segment and grade IMAGES: files, folders, patterns, volumes, lists, URLs.
 
     Done ones are skipped on a second run.
     """
     _check_one(queries, lock, backbone, allow_mismatch)
-    from dataclasses import asdict
-
+    archiving.check(volume=volume, probability=probability)
     from retq_hub.segment import Options, find_images, segment
     from retq_hub.volumes.run import divide, segment_volumes
 
     progress = BarProgress()
-    jobs, scans = divide(find_images(images, volume=volume), output)
-    check_areas(areas, probability=probability, volumes=bool(scans))
-    pipeline = _pipeline(queries, lock, backbone, allow_mismatch, progress)
-    for note in pipeline.notes:
-        progress.note(note)
     options = Options(
         masks=not areas, probability=probability, overlays=overlay and not areas, force=force
     )
+    load = partial(_pipeline, queries, lock, backbone, allow_mismatch, decoding, progress)
+    if archiving.is_meant(images):
+        check_areas(areas, probability=probability, volumes=False)
+        _archive(archiving, images, output, options, load, progress, as_json=as_json)
+        return
+    jobs, scans = divide(find_images(images, volume=volume), output)
+    check_areas(areas, probability=probability, volumes=bool(scans))
+    pipeline = load(embed=False)
     done = segment(pipeline, jobs, output, options=options, progress=progress)
     scanned = segment_volumes(pipeline, scans, output, options=options, progress=progress)
     failed = done.failed | scanned.failed
     for error in failed.values():
         progress.note(f"retq: {error}")
     if as_json:
-        document = {
-            "output": str(output),
-            "done": done.done,
-            "skipped": done.skipped,
-            "failed": {image: error.found for image, error in done.failed.items()},
-            "rows": [asdict(row) for row in done.rows],
-        }
-        print_json(document | ({"volumes": volume_document(scanned)} if scans else {}))
+        print_json(
+            _document(done, output) | ({"volumes": volume_document(scanned)} if scans else {})
+        )
     else:
         if jobs:
             _print_images(done, output)
@@ -97,6 +110,58 @@ def segment_command(
     if failed:
         used = done.done + done.skipped + scanned.done + scanned.skipped
         raise SystemExit(1 if used else list(failed.values())[-1].exit_code)
+
+
+def _archive(
+    archiving: Archiving,
+    images: tuple[str, ...],
+    output: Path,
+    options: "Options",
+    load: "Callable[..., Pipeline]",
+    progress: BarProgress,
+    *,
+    as_json: bool,
+) -> None:
+    """Segment an archive, and print what was done."""
+    from retq_hub.archives.filing import file_images
+    from retq_hub.archives.run import run
+
+    sources = archiving.sources(images, output)
+    pipeline = load(embed=archiving.embeddings)
+    cluster = archiving.cluster(pipeline, progress)
+    found: Archived | Outcome[Row]
+    if archiving.form == "parquet":
+        found = archived = run(
+            pipeline,
+            sources,
+            output,
+            cluster=cluster,
+            masks=options.masks,
+            embeddings=archiving.embeddings,
+            force=options.force,
+            progress=progress,
+        )
+        print_archived(archived, output, as_json=as_json)
+    else:
+        found = done = file_images(
+            pipeline, sources, output, options=options, cluster=cluster, progress=progress
+        )
+        if as_json:
+            print_json(_document(done, output))
+        else:
+            _print_images(done, output)
+    tell_failures(found.failed, found.done + found.skipped, output, progress)
+
+
+def _document(done: "Outcome[Row]", output: Path) -> dict[str, Any]:
+    """Give what was found in images for ``--json``."""
+    return {
+        "output": str(output),
+        "done": done.done,
+        "skipped": done.skipped,
+        "failed": {image: error.found for image, error in done.failed.items()},
+        "rows": [asdict(row) for row in done.rows],
+    }
 
 
 def _print_images(done: "Outcome[Row]", output: Path) -> None:
@@ -136,17 +201,25 @@ def _pipeline(
     lock: str | None,
     backbone: str | None,
     allow_mismatch: bool,
+    decoding: str | None,
     progress: BarProgress,
+    *,
+    embed: bool,
 ) -> "Pipeline":
-    """Load the queries that are named, or those of the lock."""
+    """Load the queries that are named, or the lock's, and say what is to be known of them."""
     from retq_hub.pipeline import Pipeline
 
     if lock is None:
-        return Pipeline.from_pretrained(
+        pipeline = Pipeline.from_pretrained(
             queries,
             backbone=backbone,
             allow_mismatch=allow_mismatch,
-            embed=False,
+            embed=embed,
+            decoding=decoding,
             progress=progress,
         )
-    return Pipeline.from_lock(lock, embed=False, progress=progress)
+    else:
+        pipeline = Pipeline.from_lock(lock, embed=embed, decoding=decoding, progress=progress)
+    for note in pipeline.notes:
+        progress.note(note)
+    return pipeline
