@@ -323,7 +323,7 @@ def duration(value_s: float) -> str:
 
 def figure(value: float) -> str:
     """Show a number with three digits, and no exponent: ``0.0123``, ``5.6``, ``1234``."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -5,25 +5,23 @@ tokens both one-pass queries read. Times are of that pass alone. Dice is that of
 392 x 392, against the graders' masks; beside it stands the Dice of the masks with those of float32
 PyTorch, over the pixels of all images.
 
-    python benchmarks/engines.py --data FOLDER [--images N] [--json]
+    python benchmarks/engines.py [--images N] [--quick] [--json]
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from ab import Comparison, Report, data_folder, main
 from numpy.typing import NDArray
 from tasks import TASKS
 
 from retq_hub.application import Application
 from retq_hub.dataset import Sample
-from retq_hub.engines import hardware
 from retq_hub.engines.choice import PLAIN, Choice, build, candidates
 from retq_hub.metrics import dice_iou
 from retq_hub.pipeline import Pipeline
@@ -31,6 +29,8 @@ from retq_hub.plans import TokenSet
 
 COMPARED = [task for task in TASKS if task.dataset == "idrid"]
 SIZE_PX = 392
+MOST = 0.002
+"""A mean Dice may change by so much."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ def samples(data: Path, number: int) -> dict[Path, dict[str, Sample]]:
     return dict(list(found.items())[:number])
 
 
-def measure(data: Path, number: int) -> dict[Choice, Record]:
+def records_of(data: Path, number: int) -> dict[Choice, Record]:
     pipeline = Pipeline.from_pretrained([task.query for task in COMPARED], embed=False)
     backbone = pipeline.backbone
     backbones = {
@@ -99,62 +99,54 @@ def measure(data: Path, number: int) -> dict[Choice, Record]:
     return records
 
 
-def row(record: Record, plain: Record) -> dict[str, object]:
-    ratios = [one / other for one, other in zip(plain.ms, record.ms, strict=True)]
-    tasks = {}
+def measure(options: argparse.Namespace) -> Report:
+    records = records_of(data_folder(), 3 if options.quick else options.images)
+    found = Comparison({str(one): [ms / 1000 for ms in it.ms] for one, it in records.items()})
+    plain = records[PLAIN]
+    report = Report(
+        "Engines",
+        what="One pass of 392 x 392 by each engine and precision that is there, and what "
+        "`idrid-disc` and `idrid-lesions` mark on its tokens.",
+        how=f"{len(plain.ms)} test images of IDRiD, the engines taking turns over each. Dice is "
+        "the mean over images against the graders' masks; the change is from float32 PyTorch.",
+    )
+    report.add_times(found, against=str(PLAIN))
+    report.add_table(
+        ("", "tokens off", *(head for task in COMPARED for head in heads(task.name))),
+        [(str(one), f"{max(it.apart):.1g}", *cells(it, plain)) for one, it in records.items()],
+        caption="What they compute:",
+    )
+    for one, it in records.items():
+        worst = max(abs(change(it, plain, task.query)) for task in COMPARED)
+        if one != PLAIN:
+            report.add_target(f"{one}: largest change of a mean Dice", worst, at_most=MOST)
+    return report
+
+
+def heads(task: str) -> tuple[str, ...]:
+    return f"{task}: Dice", "change", "largest of an image", "Dice with float32"
+
+
+def cells(record: Record, plain: Record) -> list[str]:
+    """Give an engine's figures, task by task."""
+    found = []
     for task in COMPARED:
-        dice, before = record.dice[task.query], plain.dice[task.query]
-        changes = [one - other for one, other in zip(dice, before, strict=True)]
+        pairs = zip(record.dice[task.query], plain.dice[task.query], strict=True)
         both, marked = (sum(part) for part in zip(*record.shared[task.query], strict=True))
-        tasks[task.name] = {
-            "dice": statistics.mean(dice),
-            "change": statistics.mean(changes),
-            "largest_change_of_an_image": max(map(abs, changes)),
-            "dice_with_float32": both / marked,
-        }
-    return {
-        "ms": [min(record.ms), statistics.median(record.ms), max(record.ms)],
-        "times_faster": [min(ratios), statistics.median(ratios), max(ratios)],
-        "tokens_off": max(record.apart),
-        "tasks": tasks,
-    }
+        found += [
+            f"{statistics.mean(record.dice[task.query]):.4f}",
+            f"{change(record, plain, task.query):+.4f}",
+            f"{max(abs(one - other) for one, other in pairs):.4f}",
+            f"{both / marked:.4f}",
+        ]
+    return found
 
 
-def table(rows: Mapping[str, Mapping[str, object]]) -> str:
-    heads = [f"{task.name}: Dice, change, with float32" for task in COMPARED]
-    lines = [["engine", "ms an image (min-max)", "times faster (min-max)", "tokens off", *heads]]
-    for name, one in rows.items():
-        low, middle, high = one["ms"]
-        slow, usual, fast = one["times_faster"]
-        lines.append(
-            [
-                name,
-                f"{middle:.0f} ({low:.0f}-{high:.0f})",
-                f"{usual:.2f} ({slow:.2f}-{fast:.2f})",
-                f"{one['tokens_off']:.1g}",
-                *(
-                    f"{task['dice']:.4f}, {task['change']:+.4f}, {task['dice_with_float32']:.4f}"
-                    for task in one["tasks"].values()
-                ),
-            ]
-        )
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=27)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    records = measure(given.data, given.images)
-    rows = {str(one): row(record, records[PLAIN]) for one, record in records.items()}
-    if given.json:
-        print(json.dumps({"machine": hardware.machine(), "engines": rows}, indent=2))
-    else:
-        print(table(rows))
+def change(record: Record, plain: Record, query: str) -> float:
+    return statistics.mean(record.dice[query]) - statistics.mean(plain.dice[query])
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--images", type=int, default=27)
+    main(measure, parser)

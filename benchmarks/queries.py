@@ -1,9 +1,11 @@
 """What one query costs, and 8, 64 and 512, on one photograph: grids, areas, runs, masks as PNG.
 
-Run it as ``python benchmarks/queries.py [QUERY ...] [--image PATH] [--counts 1 8 64 512]
-[--rounds 5] [--folder DIR] [--json]``. The queries are one of the registry with its vector shaken
-by 5 % and its threshold moved, so that each marks something else. Without ``--image`` the example
-photograph is brought to 4288 x 2848 pixels, the size of IDRiD's.
+    python benchmarks/queries.py [QUERY ...] [--image PATH] [--counts 1 8 64 512] [--rounds 5]
+                                 [--folder DIR] [--quick] [--json]
+
+The queries are one of the registry with its vector shaken by 5 % and its threshold moved, so that
+each marks something else. Without ``--image`` the example photograph is brought to 4288 x 2848
+pixels, the size of IDRiD's.
 
 In each round the image is decoded and the backbone is run once; then all counts are timed in turns
 on what it gave. A ratio is that of the whole, decoding and backbone included, to the same with one
@@ -12,7 +14,6 @@ query in that round; given are the least, the median and the greatest of all rou
 
 import argparse
 import copy
-import json
 import statistics
 import tempfile
 import time
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ab import Report, Spread, figure, main
 from PIL import Image
 
 from retq_hub import Pipeline, Query
@@ -33,6 +35,8 @@ from retq_hub.threads import spread
 
 SIZE = (4288, 2848)
 PARTS = ("grids", "areas", "runs", "masks")
+MOST = {"grids": 1.02, "areas": 1.02, "masks": 1.15}
+"""What 64 queries may cost, with one query as 1."""
 JOB = Job(image=Path("eye.jpg"), stem="eye")
 
 
@@ -99,25 +103,48 @@ def applying(pipe: Pipeline, ready: Any, tokens: Any, embedding: Any) -> Callabl
     return lambda: Result(pipe._application(ready.scene, tokens, embedding), embedding=None)
 
 
-def rows(query: str, given: argparse.Namespace, image: Path) -> Iterator[dict[str, Any]]:
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        done = list(
-            rounds(Query.from_pretrained(query), image, given.counts, given.rounds, Path(folder))
-        )
-    for count in given.counts:
-        for part in PARTS:
-            ratios = sorted(
-                (shared + found[count][part]) / (shared + found[given.counts[0]][part])
+def measure(options: argparse.Namespace) -> Report:
+    n_rounds = 2 if options.quick else options.rounds
+    counts = options.counts[:3] if options.quick else options.counts
+    names = options.query[:1] if options.quick else options.query
+    report = Report(
+        "Cost of many queries",
+        what="One photograph, decoded and run through the backbone once, and what 1, 8, 64 and 512 "
+        "queries cost on top: their grids, areas, masks as runs, and masks as PNG files.",
+        how=f"{n_rounds} rounds; `total` is the whole, decoding and backbone included, with the "
+        "same for one query in that round as 1.",
+    )
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        image = options.image or photograph(Path(folder))
+        for name in names:
+            done = list(rounds(Query.from_pretrained(name), image, counts, n_rounds, Path(folder)))
+            add(report, name, counts, done)
+    return report
+
+
+def add(report: Report, query: str, counts: list[int], done: list[Any]) -> None:
+    """Add a query's table and targets."""
+    rows = []
+    for part in PARTS:
+        for count in counts:
+            ratio = Spread.of(
+                (shared + found[count][part]) / (shared + found[counts[0]][part])
                 for shared, found in done
             )
-            yield {
-                "query": query,
-                "queries": count,
-                "part": part,
-                "shared_ms": 1e3 * statistics.median(shared for shared, _ in done),
-                "part_ms": 1e3 * statistics.median(found[count][part] for _, found in done),
-                "ratio": [ratios[0], statistics.median(ratios), ratios[-1]],
-            }
+            ms = 1e3 * statistics.median(found[count][part] for _, found in done)
+            shown = (ratio.min, ratio.median, ratio.max)
+            rows.append((part, count, figure(ms), figure(ms / count), *map("{:.3f}".format, shown)))
+            if count == 64 and part in MOST:
+                report.add_target(
+                    f"{query}: {part} of 64 queries / of one", ratio, at_most=MOST[part],
+                    show="{:.3f}".format,
+                )  # fmt: skip
+    shared_ms = 1e3 * statistics.median(shared for shared, _ in done)
+    report.add_table(
+        ("asked for", "queries", "ms", "ms each", "total: min", "median", "max"),
+        rows,
+        caption=f"`{query}`, decoding and backbone {shared_ms:.0f} ms:",
+    )
 
 
 def photograph(folder: Path) -> Path:
@@ -127,30 +154,11 @@ def photograph(folder: Path) -> Path:
     return path
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("query", nargs="*", default=["idrid-disc", "idrid-lesions", "rop-ridge"])
     parser.add_argument("--image", type=Path)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 8, 64, 512])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where masks are written; a temporary one")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        image = given.image or photograph(Path(folder))
-        found = [row for query in given.query for row in rows(query, given, image)]
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    print("query          queries  part   backbone ms  part ms   each ms   ratio min median  max")
-    for row in found:
-        least, median, most = row["ratio"]
-        print(
-            f"{row['query']:<14} {row['queries']:>7}  {row['part']:<6} {row['shared_ms']:>10.0f} "
-            f"{row['part_ms']:>9.1f} {row['part_ms'] / row['queries']:>9.2f} "
-            f"{least:>11.3f} {median:>6.3f} {most:>5.3f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    main(measure, parser)

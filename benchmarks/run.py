@@ -22,10 +22,13 @@ from machine import Machine, machine
 
 HERE = Path(__file__).resolve().parent
 ORDER = (
+    "throughput",
+    "queries",
+    "memory",
+    "ray_scaling",
+    "ray_kill",
     "cold_start",
     "startup",
-    "throughput",
-    "memory",
     "training",
     "streaming_metrics",
     "backbone_loading",

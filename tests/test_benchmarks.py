@@ -72,7 +72,8 @@ def test_a_report_is_the_same_after_it_was_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(12.34, "12.3 s"), (0.0456, "45.6 ms"), (7.89e-7, "0.789 us")]
+    ("seconds", "shown"),
+    [(12.34, "12.3 s"), (0.99996, "1000 ms"), (0.0456, "45.6 ms"), (7.89e-7, "0.789 us")],
 )
 def test_durations_have_three_digits(seconds: float, shown: str) -> None:
     assert ab.duration(seconds) == shown
