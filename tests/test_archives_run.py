@@ -67,7 +67,8 @@ class Killing(Silent):
         for number, item in enumerate(items):
             if number == 0:
                 below = psutil.Process().children(recursive=True)
-                workers = [one for one in below if "ray::_Worker" in " ".join(one.cmdline())]
+                alive = [one for one in below if one.status() != psutil.STATUS_ZOMBIE]
+                workers = [one for one in alive if "ray::_Worker" in " ".join(one.cmdline())]
                 os.kill(workers[0].pid, signal.SIGKILL)
                 self.killed += 1
             yield item
