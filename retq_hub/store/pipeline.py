@@ -12,7 +12,7 @@ from torch import Tensor
 
 from retq_hub import compatibility
 from retq_hub.application import Application
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.grids import logit_map
@@ -165,8 +165,8 @@ class _Absent:
         return self._loaded.shared(vectors)
 
     @cached_property
-    def _loaded(self) -> LazyBackbone:
-        found = LazyBackbone(self.spec.id)
+    def _loaded(self) -> Backbone:
+        found = Backbone.asleep(self.spec.id)
         if found.weights_digest != self._contents.weights_digest:
             raise BackboneMismatch(
                 f"the store is of weights {self._contents.weights_digest}, those of {self.spec.id} "
