@@ -81,6 +81,7 @@ LINES: list[set[str]] = [
         "curve",
         "guided",
         "hub.client",
+        "journal",
         "labels.linear",
         "manifest",
         "newton",
