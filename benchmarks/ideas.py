@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from tasks import TASKS, Task
 
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.calibration import overlap_curve
 from retq_hub.cli.console import BarProgress
 from retq_hub.exact import choose
@@ -49,7 +49,7 @@ HEADS: tuple[Calibration, ...] = ("none", "platt", "isotonic", "prior")
 
 def tried(task: Task, data: Path) -> dict[str, Any]:
     progress = BarProgress()
-    backbone = LazyBackbone(progress=progress)
+    backbone = Backbone.asleep(progress=progress)
     cache = TokenCache(backbone=backbone)
     images = TrainingSet([task.split(data, "train")], seed=0, progress=progress)
     rows = []
@@ -61,7 +61,7 @@ def tried(task: Task, data: Path) -> dict[str, Any]:
 
 
 def head(
-    images: TrainingSet, cache: TokenCache, backbone: LazyBackbone, name: Calibration
+    images: TrainingSet, cache: TokenCache, backbone: Backbone, name: Calibration
 ) -> dict[str, Any]:
     """Give what a calibration does to held-out predictions of the widest basis."""
     recipe = Recipe(bases=(WIDE,), l2=1e-3, calibration=name)

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, read_image
 from torchvision.transforms import v2
 
+from retq_hub.progress import Silent
 from retq_hub.query import Query
 from retq_hub.registry import backbone_spec
 from retq_hub.weights import ensure, load
@@ -32,8 +33,6 @@ class Naive:
     """
 
     def __init__(self, query: str, reader: Callable[[Path], Image.Image | Tensor]) -> None:
-        from retq_hub.progress import Silent
-
         found = Query.from_pretrained(query)
         spec = backbone_spec(found.manifest.backbone.id)
         size = spec.preprocessing.size_px

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from tasks import TASKS, Task
 
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.cli.console import BarProgress
 from retq_hub.errors import NotFoundError
 from retq_hub.evaluation import evaluate
@@ -36,7 +36,7 @@ from retq_hub.training import train
 @contextlib.contextmanager
 def empty_cache() -> Iterator[None]:
     """Work in a cache that holds the backbone's weights and nothing else."""
-    LazyBackbone(progress=BarProgress())
+    Backbone.asleep(progress=BarProgress())
     full = cache_dir()
     with tempfile.TemporaryDirectory(prefix="retq-") as folder:
         shutil.copytree(full / "weights", Path(folder) / "weights")
@@ -57,8 +57,8 @@ def figures(query: Query | Path, task: Task, data: Path) -> dict[str, float]:
 
 def trained(task: Task, data: Path, recipe: Recipe, folder: Path) -> tuple[Path, float, int]:
     """Train from the photographs; give the artifact, seconds and backbone passes."""
-    backbone = LazyBackbone(progress=BarProgress())
-    backbone()
+    backbone = Backbone.asleep(progress=BarProgress())
+    _ = backbone.reference
     began = time.perf_counter()
     output = folder / f"{task.name}-{recipe.kind}"
     done = train(

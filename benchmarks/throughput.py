@@ -14,6 +14,7 @@ from pathlib import Path
 from ab import Comparison, Report, compare, data_folder, main
 from naive import Naive, by_pillow, by_torchvision
 
+from retq_hub.engines.engine import label
 from retq_hub.pipeline import Pipeline
 from retq_hub.segment import Options, find_images, segment
 
@@ -42,9 +43,7 @@ def measure(options: argparse.Namespace) -> Report:
         ways[PLAINEST] = (options.plain, WAYS[BEST])
         for number, (name, (query, how)) in enumerate(ways.items()):
             pipeline = Pipeline.from_pretrained([query], embed=False, **how)
-            used.append(
-                f"{name}: {pipeline.backbone.engine.name} {pipeline.backbone.engine.precision}"
-            )
+            used.append(f"{name}: {label(pipeline.backbone.engine)}")
             runs[name] = ours(pipeline, files, Path(scratch) / str(number))
         found = compare(runs, repeat=2 if options.quick else 5, per=len(files))
         tiled = per_pass(options, files, Path(scratch))

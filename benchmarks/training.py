@@ -15,7 +15,7 @@ import torch
 from ab import Comparison, Report, compare, data_folder, main
 
 from retq_hub import notation
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.datasets import open_dataset
 from retq_hub.descent import Descent
@@ -142,7 +142,7 @@ def reported(found: Comparison, exact: Exact, stepwise: Stepwise, images: int) -
 
 def cached() -> tuple[CachedTokens, torch.Tensor]:
     """Give tokens and masks of the training split."""
-    backbone, progress = LazyBackbone(), Silent()
+    backbone, progress = Backbone.asleep(), Silent()
     dataset = open_dataset("idrid", data_folder() / "IDRiD", target="disc", split="train")
     data = TrainingSet([dataset], seed=0, progress=progress)
     basis: Basis = notation.parse(BASIS, size_px=backbone.spec.preprocessing.size_px)

@@ -15,7 +15,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.grids import upsample
@@ -69,7 +69,7 @@ def cosines(queries: Sequence[Query]) -> tuple[Cosine, ...]:
 
 
 def merge(
-    queries: Sequence[Query], identity: Identity, *, backbone: LazyBackbone | None = None
+    queries: Sequence[Query], identity: Identity, *, backbone: Backbone | None = None
 ) -> Query:
     """Put the targets of several queries side by side in one; each keeps its threshold.
 
@@ -104,7 +104,7 @@ def merge(
 
 
 def mean(
-    queries: Sequence[Query], identity: Identity, *, backbone: LazyBackbone | None = None
+    queries: Sequence[Query], identity: Identity, *, backbone: Backbone | None = None
 ) -> Query:
     """Average the logits of several queries for the same targets, as they are calibrated.
 
@@ -140,7 +140,7 @@ def mean(
 
 
 def subtract(
-    query: Query, other: Query, identity: Identity, *, backbone: LazyBackbone | None = None
+    query: Query, other: Query, identity: Identity, *, backbone: Backbone | None = None
 ) -> Query:
     """Subtract another query's logits from a query's, as both are calibrated.
 
@@ -177,7 +177,7 @@ def subtract(
 
 
 def orthogonalise(
-    query: Query, other: Query, identity: Identity, *, backbone: LazyBackbone | None = None
+    query: Query, other: Query, identity: Identity, *, backbone: Backbone | None = None
 ) -> Query:
     """Subtract so much of another query's logits that the vectors become orthogonal to its own.
 

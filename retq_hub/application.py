@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from retq_hub import compatibility, pooling
+from retq_hub import pooling
 from retq_hub.basis import Basis
-from retq_hub.errors import BackboneMismatch
 from retq_hub.grids import logit_map
 from retq_hub.kinds import CLASSIFICATION, SEGMENTATION, TEXT
 from retq_hub.manifest import Head
@@ -21,6 +20,7 @@ from retq_hub.plans import TokenSet, assemble
 from retq_hub.preparation import Scene
 from retq_hub.query import Query
 from retq_hub.result import Classification, Reading, Segmentation, ZeroShot
+from retq_hub.roster import check_shape, checked
 from retq_hub.spec import BackboneSpec
 
 __all__ = ["Application", "Source"]
@@ -54,9 +54,9 @@ class Application:
         self._queries = dict(queries)
         self._backbone = backbone
         self._groups: dict[Basis, list[str]] = {}
+        checked(queries, lambda query: check_shape(query, backbone.spec))
         for name, query in self._queries.items():
             manifest = query.manifest
-            _check_shape(name, query, backbone)
             if manifest.bases and not manifest.is_kind(TEXT):
                 self._groups.setdefault(manifest.bases[-1], []).append(name)
 
@@ -173,18 +173,6 @@ class _Given:
     def guide(self, head: Head) -> NDArray[np.float32] | None:
         """Give the green channel at the side that a head is led by; None where it is not."""
         return None if head.guided is None else self.scene.guides[head.guided.size_px]
-
-
-def _check_shape(name: str, query: Query, backbone: Source) -> None:
-    try:
-        compatibility.check_shape(
-            query.manifest,
-            backbone.spec,
-            floats=query.vector.shape[1],
-            attention=None if query.attention is None else query.attention[0].shape,
-        )
-    except BackboneMismatch as error:
-        raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
 
 
 def _mapping(query: Query) -> tuple[Tensor, Tensor]:

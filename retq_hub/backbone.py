@@ -34,11 +34,7 @@ from retq_hub.spec import BackboneSpec
 from retq_hub.tiling import PassKey, stitch
 from retq_hub.views import placed_back
 
-__all__ = [
-    "Backbone",
-    "LazyBackbone",
-    "PassKey",
-]
+__all__ = ["Backbone", "PassKey"]
 
 
 class Backbone:
@@ -67,11 +63,11 @@ class Backbone:
         self.spec = spec
         self.weights_digest = weights_digest
         if callable(state):
-            self._encoding = cache(lambda: Encoder(spec=spec, state=state()))
+            self._encoder = cache(lambda: Encoder(spec=spec, state=state()))
         else:
             encoder = Encoder(spec=spec, state=state)
-            self._encoding = cache(lambda: encoder)
-        self._reference = cache(lambda: TorchEngine(self._encoding()))
+            self._encoder = cache(lambda: encoder)
+        self._reference = cache(lambda: TorchEngine(self._encoder()))
         self._engine: Engine | None = None
         self._batches = Batches()
 
@@ -143,7 +139,7 @@ class Backbone:
     @property
     def graphs(self) -> Graphs:
         """What engines other than PyTorch run."""
-        return Graphs(spec=self.spec, weights_digest=self.weights_digest, encoder=self._encoding)
+        return Graphs(spec=self.spec, weights_digest=self.weights_digest, encoder=self._encoder)
 
     def candidacy(
         self, passes: Plan | None = None, *, masks: Masks | None = None, of: Sequence[str] = ()
@@ -167,7 +163,7 @@ class Backbone:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is built of: a worker builds it anew, from memory that it may share."""
-        state = {name: tensor.numpy() for name, tensor in self._encoding().state.items()}
+        state = {name: tensor.numpy() for name, tensor in self._encoder().state.items()}
         run_by = self.engine
         choice = Choice(engine=run_by.name, precision=run_by.precision, device=run_by.device)
         return _built, (self.spec, state, self.weights_digest, choice)
@@ -178,8 +174,12 @@ class Backbone:
         other.__dict__.update(self.__dict__)
         return other
 
-    def with_engine(self, engine: Engine) -> "Backbone":
-        """Give the same backbone run by another engine; the weights are not loaded again."""
+    def with_engine(self, engine: Engine | None) -> "Backbone":
+        """Give the same backbone run by another engine; the weights are not loaded again.
+
+        Args:
+            engine: Which; None for PyTorch in float32, which wakes no backbone that is asleep.
+        """
         other = copy(self)
         other._engine, other._batches = engine, Batches()
         return other
@@ -195,10 +195,10 @@ class Backbone:
         """
         if decoding not in ("full", SCALED):
             raise UsageError(f"decoding {decoding!r} is unknown", hint=f"full or {SCALED}")
-        way = SCALED if decoding == SCALED else None
-        other = copy(self)
-        preprocessing = replace(self.spec.preprocessing, decoding=way)
-        other.spec = replace(self.spec, preprocessing=preprocessing)
+        way, other = None if decoding == "full" else SCALED, copy(self)
+        other.spec = replace(
+            self.spec, preprocessing=replace(self.spec.preprocessing, decoding=way)
+        )
         return other
 
     def images_at_once(self, needs: Needs) -> int:
@@ -217,8 +217,9 @@ class Backbone:
         size = self.spec.preprocessing.size_px
         key = PassKey(size, 1, norm=True)
         layers = tuple(range(self.spec.tokens.layers))
-        plain = self.with_engine(self.reference)
-        tokens, _ = plain.tokens(Image.fromarray(probe.probe_image(size)), {key: layers})
+        tokens, _ = self.with_engine(None).tokens(
+            Image.fromarray(probe.probe_image(size)), {key: layers}
+        )
         return probe.fingerprint([tokens[key, layer].numpy() for layer in layers])
 
     @property
@@ -276,7 +277,9 @@ class Backbone:
             wants = needs.embed and key in home(self.spec) and bool(lacking)
             layers = needs.plan.get(key, ())
             squares = torch.cat(tiles)
-            tokens, pooled = self._in_turns(squares, layers, key.norm, wants)
+            tokens, pooled = self._batches.run(
+                self.engine, squares, layers, norm=key.norm, embed=wants
+            )
             for layer, parts in zip(layers, tokens, strict=True):
                 each = torch.split(parts, [len(one) for one in tiles])
                 for number, part in zip(members, each, strict=True):
@@ -292,11 +295,7 @@ class Backbone:
 
     def shared(self, vectors: Tensor) -> Tensor:
         """Bring tokens or embeddings to the space shared with text, as `Encoder.shared` does."""
-        return self._encoder.shared(vectors)
-
-    @property
-    def _encoder(self) -> Encoder:
-        return self._encoding()
+        return self._encoder().shared(vectors)
 
     def batch_tokens(self, pixels: Tensor, layer: int) -> Tensor:
         """Give one layer's tokens, final norm applied, for pixels that are ready for the encoder.
@@ -308,7 +307,7 @@ class Backbone:
         Returns:
             (B, N, D) float32.
         """
-        tokens: list[Tensor] = self._encoder(pixels, (layer,), norm=True, embed=False)[0]
+        tokens: list[Tensor] = self._encoder()(pixels, (layer,), norm=True, embed=False)[0]
         return tokens[0]
 
     def check(self, ref: BackboneRef, *, allow_mismatch: bool = False) -> str:
@@ -328,12 +327,6 @@ class Backbone:
             ref, self.spec, self.weights_digest, lambda: self.fingerprint, allow_mismatch
         )
 
-    def _in_turns(
-        self, squares: Tensor, layers: Sequence[int], norm: bool, embed: bool
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """Run squares, as many at a time as the memory holds."""
-        return self._batches.run(self.engine, squares, layers, norm=norm, embed=embed)
-
     def _placed(self, tiles: Tensor, key: PassKey, size: tuple[int, int]) -> Tensor:
         """Bring (T, N, D) tokens of an image's tiles to their places on the image, (N, D)."""
         frame = geometry.frame(size, self.spec.preprocessing, key.side_px)
@@ -346,7 +339,7 @@ class Backbone:
         if not centres:
             return [None] * len(images)
         squares = torch.from_numpy(np.stack(centres))
-        _, found = self._in_turns(squares, (), True, True)
+        _, found = self._batches.run(self.engine, squares, (), norm=True, embed=True)
         assert found is not None, "it was asked for"
         rows = iter(found)
         return [None if one.centre is None else next(rows) for one in images]
@@ -361,59 +354,3 @@ def _built(
         tensors = {name: torch.from_numpy(array) for name, array in state.items()}
     backbone = Backbone(spec=spec, state=tensors, weights_digest=digest)
     return backbone if choice == PLAIN else backbone.with_engine(build(choice, backbone.graphs))
-
-
-class LazyBackbone:
-    """A backbone whose weights are at hand on disk, and in memory only once they are needed.
-
-    Args:
-        name: Its id in a registry, or the path of a spec.
-        progress: Where to report a download of the weights.
-
-    Attributes:
-        spec: What it is.
-        weights_digest: What its weights are.
-
-    Raises:
-        NotFoundError: There is no such backbone.
-        NetworkError: No source delivered its weights.
-        IntegrityError: The weights are not the right ones.
-    """
-
-    def __init__(
-        self, name: str = registry.DEFAULT_BACKBONE, *, progress: Progress | None = None
-    ) -> None:
-        self.spec = registry.backbone_spec(name)
-        self._found = weights.ensure(self.spec, progress=progress or Silent())
-        self.weights_digest = self._found.digest
-        self._loaded: Backbone | None = None
-
-    def __call__(self) -> Backbone:
-        """Give the backbone, loading it the first time."""
-        if self._loaded is None:
-            state = weights.load(self._found)
-            self._loaded = Backbone(spec=self.spec, state=state, weights_digest=self.weights_digest)
-        return self._loaded
-
-    def shared(self, vectors: Tensor) -> Tensor:
-        """Do as `Backbone.shared`; the weights are loaded for it."""
-        return self().shared(vectors)
-
-    @property
-    def ref(self) -> BackboneRef:
-        """What a query's manifest says of this backbone; loads it only if its spec pins nothing."""
-        pinned = self.spec.fingerprint
-        if pinned is None or self.weights_digest != self.spec.weights_digest:
-            return self().ref
-        return BackboneRef(
-            id=self.spec.id,
-            weights_digest=self.weights_digest,
-            preprocessing_digest=self.spec.preprocessing_digest,
-            fingerprint=pinned,
-        )
-
-    def check(self, ref: BackboneRef, *, allow_mismatch: bool = False) -> str:
-        """Decide as `Backbone.check` does, without loading the weights where digests agree."""
-        return compatibility.check(
-            ref, self.spec, self.weights_digest, lambda: self().fingerprint, allow_mismatch
-        )

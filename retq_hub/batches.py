@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 import torch
 from torch import Tensor
 
-from retq_hub.engines.engine import Engine
+from retq_hub.engines.engine import Engine, label
 from retq_hub.errors import ImageError
 
 __all__ = ["Batches", "images_at_once"]
@@ -100,7 +100,7 @@ def _halved(engine: Engine, squares: Tensor) -> int:
     side = squares.shape[1]
     raise ImageError(
         f"the memory of {engine.device} does not hold the backbone with a single square of "
-        f"{side} x {side} pixels ({engine.name} {engine.precision})",
+        f"{side} x {side} pixels ({label(engine)})",
         hint="end other programs, or use queries with smaller passes",
     )
 

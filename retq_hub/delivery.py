@@ -8,7 +8,7 @@ from torch import Tensor
 import retq_hub
 from retq_hub import artifact, card, cardfile, schema
 from retq_hub.artifact import Attention, Golden
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.manifest import QueryManifest
 from retq_hub.presentation import present
 from retq_hub.progress import Progress
@@ -49,7 +49,7 @@ def deliver(
     vector: Tensor,
     bias: Tensor,
     golden: Golden,
-    backbone: LazyBackbone,
+    backbone: Backbone,
     progress: Progress,
     attention: tuple[Tensor, Tensor] | None = None,
 ) -> QueryManifest:
@@ -88,7 +88,7 @@ def deliver(
     return written
 
 
-def _licences(manifest: QueryManifest, backbone: LazyBackbone) -> str:
+def _licences(manifest: QueryManifest, backbone: Backbone) -> str:
     """Name the licences where they differ, and what they allow together."""
     every = [manifest.licence, backbone.spec.licence, *(one.licence for one in manifest.data)]
     if len({one.id for one in every}) == 1:

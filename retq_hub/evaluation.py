@@ -12,7 +12,7 @@ from torch import Tensor
 
 from retq_hub import artifact, cardfile, registry
 from retq_hub.application import Application
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.comparison import Comparison, compare
 from retq_hub.dataset import Dataset, Sample
 from retq_hub.errors import DatasetError, UsageError
@@ -96,7 +96,7 @@ def evaluate(
     *,
     against: Query | str | Path | None = None,
     size_px: int = EVALUATION_PX,
-    backbone: LazyBackbone | None = None,
+    backbone: Backbone | None = None,
     store: Store | None = None,
     allow_mismatch: bool = False,
     progress: Progress | None = None,
@@ -161,7 +161,7 @@ class _Scorer:
         query: Query,
         dataset: Dataset,
         *,
-        backbone: LazyBackbone | None,
+        backbone: Backbone | None,
         store: Store | None,
         size_px: int,
     ) -> None:
@@ -181,7 +181,7 @@ class _Scorer:
 
     def prepare(self, *, allow_mismatch: bool, progress: Progress) -> None:
         """Check the backbone and fill the token cache."""
-        backbone = self._backbone or LazyBackbone(self.manifest.backbone.id, progress=progress)
+        backbone = self._backbone or Backbone.asleep(self.manifest.backbone.id, progress=progress)
         progress.note(backbone.check(self.manifest.backbone, allow_mismatch=allow_mismatch))
         if self.target != self._dataset.target.name:
             drawn = self._dataset.target.name

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from retq_hub import tensorfile
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.crossval import HeldOut, cross_validate
 from retq_hub.curve import Curve, CurveRow
@@ -76,7 +76,7 @@ class Examples(Protocol):
 def solve_exactly(
     data: Examples,
     cache: TokenCache,
-    backbone: LazyBackbone,
+    backbone: Backbone,
     recipe: Recipe,
     progress: Progress,
 ) -> Solution:
@@ -123,7 +123,7 @@ def solve_exactly(
 def choose(
     data: Examples,
     cache: TokenCache,
-    backbone: LazyBackbone,
+    backbone: Backbone,
     recipe: Recipe,
     progress: Progress,
 ) -> tuple[Found, Head]:
@@ -135,7 +135,7 @@ def choose(
 def _chosen(
     trials: "_Trials",
     data: Examples,
-    backbone: LazyBackbone,
+    backbone: Backbone,
     recipe: Recipe,
     progress: Progress,
 ) -> tuple[Found, Head]:

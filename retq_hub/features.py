@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from retq_hub import tensorfile
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import json_digest
@@ -57,7 +57,8 @@ class TokenCache:
     """The tokens that one backbone gives for images on disk.
 
     Args:
-        backbone: The backbone; loaded only when an image is not in the cache.
+        backbone: The backbone; run by PyTorch in float32, and only for an image that is not in the
+            cache.
         store: What is asked first, by the digests of images.
 
     Raises:
@@ -65,9 +66,9 @@ class TokenCache:
         UsageError: The store was made by another engine than float32 torch.
     """
 
-    def __init__(self, *, backbone: LazyBackbone, store: Store | None = None) -> None:
+    def __init__(self, *, backbone: Backbone, store: Store | None = None) -> None:
         self._key = (backbone.weights_digest, backbone.spec.preprocessing_digest)
-        self._backbone = backbone
+        self._backbone = backbone.with_engine(None)
         self._folder = cache_dir() / "tokens"
         self._store = store
         if store is not None:
@@ -166,8 +167,7 @@ class TokenCache:
     def _embedding(self, path: Path, image: Callable[[], Photograph], name: str) -> Tensor:
         if stored := tensorfile.read(path):
             return stored["embedding"]
-        backbone = self._backbone()
-        needs = Needs(plan={}, embed=True)
+        backbone, needs = self._backbone, Needs(plan={}, embed=True)
         found = backbone.run([prepare(image(), needs, backbone.spec)], needs)[0][1]
         assert found is not None, "it was asked for"
         if not bool(found.isfinite().all()):
@@ -189,7 +189,7 @@ class TokenCache:
         if stored := tensorfile.read(path):
             return [_laid_out(stored[str(number)]) for number in range(len(stored))]
         image = Image.fromarray(probe_image(max(key.side_px for key in plan([basis]))))
-        blocks = assemble(self._backbone().tokens(image, plan([basis]))[0], basis)
+        blocks = assemble(self._backbone.tokens(image, plan([basis]))[0], basis)
         if basis.pixels:
             blocks.append(torch.from_numpy(pixel_channels(image)))
         blocks = [_laid_out(block) for block in blocks]
@@ -225,7 +225,7 @@ class TokenCache:
 
     def _computed(self, one: "_Lacking") -> "_Computed":
         """Run the backbone over an image."""
-        return one, self._backbone().run([one.prepared], Needs(plan=one.passes))[0][0]
+        return one, self._backbone.run([one.prepared], Needs(plan=one.passes))[0][0]
 
     def _written(self, one: "_Lacking", tokens: TokenSet) -> dict[PassKey, dict[int, Tensor]]:
         """Write an image's tokens, and give them."""

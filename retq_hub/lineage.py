@@ -10,7 +10,7 @@ from torch import Tensor
 import retq_hub
 from retq_hub import artifact, card, delivery, goldens
 from retq_hub.artifact import Artifact
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
@@ -70,7 +70,7 @@ class Derivation:
     vector: Tensor
     bias: Tensor
 
-    def query(self, identity: Identity, backbone: LazyBackbone | None) -> Query:
+    def query(self, identity: Identity, backbone: Backbone | None) -> Query:
         """Make a query of it.
 
         Args:
@@ -82,7 +82,7 @@ class Derivation:
             BackboneMismatch: The backbone is not the sources'.
         """
         first = self.queries[0].manifest.backbone
-        backbone = backbone or LazyBackbone(first.id)
+        backbone = backbone or Backbone.asleep(first.id)
         backbone.check(first)
         vector, bias = self.vector.float().contiguous(), self.bias.float()
         blocks = TokenCache(backbone=backbone).probe(self.basis)
@@ -190,7 +190,7 @@ def keep(
     query: Query,
     output: Path,
     *,
-    backbone: LazyBackbone | None = None,
+    backbone: Backbone | None = None,
     progress: Progress | None = None,
 ) -> QueryManifest:
     """Write a query that was made of queries, with its card and picture.
@@ -218,7 +218,7 @@ def keep(
         vector=query.vector,
         bias=query.bias,
         golden=query.golden,
-        backbone=backbone or LazyBackbone(manifest.backbone.id, progress=progress),
+        backbone=backbone or Backbone.asleep(manifest.backbone.id, progress=progress),
         progress=progress,
     )
 

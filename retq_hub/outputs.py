@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retq_hub.backbone import Backbone
+from retq_hub.engines.engine import label
 from retq_hub.grading import Share, grading
 from retq_hub.manifest import QueryManifest
 from retq_hub.marking import Marking, Marks
@@ -92,7 +93,7 @@ class Origin:
             image_sha256=image_sha256,
             weights_digest=backbone.weights_digest,
             preprocessing_digest=backbone.spec.preprocessing_digest,
-            engine=f"{backbone.engine.name} {backbone.engine.precision}",
+            engine=label(backbone.engine),
         )
 
 

@@ -21,23 +21,23 @@ from retq_hub.embedded import EXAMPLE_IMAGE
 from retq_hub.engines import selection
 from retq_hub.engines.choice import AUTO, PLAIN
 from retq_hub.engines.engine import Engine
-from retq_hub.errors import BackboneMismatch, DigestMismatch, UsageError
+from retq_hub.errors import UsageError
 from retq_hub.images import ImageLike, decode
 from retq_hub.kinds import SEGMENTATION, TEXT
-from retq_hub.lock import PinnedQuery
 from retq_hub.photograph import Photograph
-from retq_hub.pools.cluster import ABSENT, Cluster, is_installed
+from retq_hub.pools.cluster import Cluster
 from retq_hub.pools.threads import Crew
 from retq_hub.preparation import Needs, Prepared, prepare
-from retq_hub.progress import Progress, Silent, tell
+from retq_hub.progress import Progress, Silent
 from retq_hub.query import Query
 from retq_hub.result import AREA_PX, Mapped, Result
+from retq_hub.roster import checked, named, pinned
 from retq_hub.volumes import modality
 from retq_hub.volumes.opening import open_volume
 from retq_hub.volumes.slices import VolumeResult
 from retq_hub.volumes.volume import Volume
 
-__all__ = ["Pipeline", "named"]
+__all__ = ["Pipeline"]
 
 _WORKERS = 2
 """Threads that prepare, and as many that finish: they wait for files and keep the backbone fed."""
@@ -75,11 +75,11 @@ class Pipeline:
         self.queries = dict(queries)
         self.embed = embed
         self._allow_mismatch = allow_mismatch
-        self.notes: list[str] = []
         self._wish: tuple[str, str] | None = None
-        for name, query in self.queries.items():
-            if note := _check(name, query, backbone, allow_mismatch):
-                self.notes.append(note)
+        self.notes = checked(
+            self.queries,
+            lambda query: backbone.check(query.manifest.backbone, allow_mismatch=allow_mismatch),
+        )
         manifests = [query.manifest for query in self.queries.values()]
         self.needs = Needs.of(manifests, embed=embed)
         self._application = Application(self.queries, backbone=backbone)
@@ -119,8 +119,6 @@ class Pipeline:
             EngineDrift: The engine's tokens or masks are too far from those of float32 PyTorch.
         """
         loaded = named(queries, progress=progress)
-        if not loaded:
-            raise UsageError("a pipeline needs at least one query", hint="`retq list` shows them")
         if not isinstance(backbone, Backbone):
             first = next(iter(loaded.values())).manifest.backbone.id
             backbone = Backbone.asleep(backbone or first, progress=progress)
@@ -161,11 +159,10 @@ class Pipeline:
             UsageError: The engine or the precision is not to be had on this machine.
         """
         located = composition.locate(lock, progress=progress)
-        pinned = located.lock.backbone
-        spec = syncing.pinned_spec(pinned)
-        queries = {one.name: _exactly(one, located.base, progress) for one in located.lock.queries}
+        spec = syncing.pinned_spec(located.lock.backbone)
+        queries = pinned(located, progress=progress)
         backbone = Backbone.asleep(spec.id, progress=progress)
-        syncing.check_weights(pinned, backbone.weights_digest)
+        syncing.check_weights(located.lock.backbone, backbone.weights_digest)
         backbone = backbone if decoding is None else backbone.with_decoding(decoding)
         found = cls(backbone=backbone, queries=queries, embed=embed)
         return found.with_engine(engine, precision, progress=progress)
@@ -288,14 +285,7 @@ class Pipeline:
             UsageError: There is no such pool, or fewer than one worker.
             Unreachable: The cluster cannot be reached.
         """
-        if pool not in ("threads", "ray"):
-            raise UsageError(f"there is no pool {pool!r}", hint="threads or ray")
-        if pool == "ray" and is_installed():
-            return mapping.by_workers(self, images, self.cluster(cluster, workers))
-        if pool == "ray":
-            tell(None, ABSENT)
-        crew = self.crew(workers if pool == "threads" else None)
-        return mapping.in_threads(self, images, crew)
+        return mapping.mapped(self, images, pool=pool, workers=workers, cluster=cluster)
 
     def cluster(self, address: str | None = None, workers: int | None = None) -> Cluster:
         """Say what workers on Ray need to hold this pipeline: a core each, or a GPU.
@@ -392,54 +382,3 @@ class Pipeline:
 
     def _one(self, source: ImageLike) -> Result:
         return self.apply([self.prepare(source)])[0]
-
-
-def _exactly(pinned: PinnedQuery, base: Path, progress: Progress | None) -> Query:
-    """Load a query of a lock."""
-    query = Query.from_pretrained(syncing.find(pinned, base, progress=progress).folder)
-    if (actual := query.manifest.digest) != pinned.digest:
-        what = f"{pinned.name}, changed meanwhile,"
-        raise DigestMismatch(what, expected=pinned.digest, actual=actual, hint="try again")
-    return query
-
-
-def named(
-    queries: Iterable[str | Path | Query],
-    *,
-    names: Iterable[str] = (),
-    progress: Progress | None = None,
-) -> dict[str, Query]:
-    """Load queries and name them: as the user named them, folders by the manifest's name.
-
-    Args:
-        queries: Names, folders, repositories on the Hub, or queries.
-        names: What the first of them are called.
-        progress: Where to report what is to be said of them.
-
-    Raises:
-        UsageError: Two have one name.
-        NotFoundError: There is no such query.
-    """
-    queries = [queries] if isinstance(queries, str | Path | Query) else queries
-    given = list(names)
-    found: dict[str, Query] = {}
-    for number, one in enumerate(queries):
-        query = one if isinstance(one, Query) else Query.from_pretrained(one, progress=progress)
-        plain = isinstance(one, str) and "/" not in one and not one.startswith(".")
-        name = str(one).partition("@")[0] if plain else query.manifest.name
-        name = given[number] if number < len(given) else name
-        if name in found:
-            raise UsageError(
-                f"two queries are named {name!r}",
-                hint="leave one out, or give Pipeline(queries={...}) names of your own",
-            )
-        found[name] = query
-    return found
-
-
-def _check(name: str, query: Query, backbone: Backbone, allow_mismatch: bool) -> str:
-    try:
-        note = backbone.check(query.manifest.backbone, allow_mismatch=allow_mismatch)
-    except BackboneMismatch as error:
-        raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
-    return f"{name}: {note}" if note else ""

@@ -12,7 +12,7 @@ from typing import cast
 from retq_hub import delivery, goldens
 from retq_hub.agreement import agreement
 from retq_hub.artifact import Artifact, Golden
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.card import UNKNOWN
 from retq_hub.dataset import Sample
@@ -49,7 +49,7 @@ _LIMITS = (
 
 def port(
     query: str | Path | Query,
-    to: str | LazyBackbone,
+    to: str | Backbone,
     images: Path,
     output: Path,
     *,
@@ -59,7 +59,7 @@ def port(
     bases: Sequence[str] = (),
     l2: float | None = None,
     seed: int = 0,
-    source: LazyBackbone | None = None,
+    source: Backbone | None = None,
     licence: Licence | None = None,
     authors: Sequence[str] = (),
     progress: Progress | None = None,
@@ -106,8 +106,8 @@ def port(
     delivery.check(output, name=name, version=version, summary=summary)
     samples = unlabelled(images)
     _check_enough(samples, images)
-    to = to if isinstance(to, LazyBackbone) else LazyBackbone(to, progress=progress)
-    source = source or LazyBackbone(old.backbone.id, progress=progress)
+    to = to if isinstance(to, Backbone) else Backbone.asleep(to, progress=progress)
+    source = source or Backbone.asleep(old.backbone.id, progress=progress)
     progress.note(source.check(old.backbone))
     recipe = _recipe(old, bases or _candidates(old.basis, source.spec, to.spec), l2, seed)
     checked_bases(recipe, to.spec)

@@ -13,7 +13,7 @@ from retq_hub.progress import Progress
 from retq_hub.storage import whole_file
 
 if TYPE_CHECKING:
-    from retq_hub.backbone import LazyBackbone
+    from retq_hub.backbone import Backbone
 
 __all__ = ["Presented", "present"]
 
@@ -40,7 +40,7 @@ def present(
     *,
     repo: str | None = None,
     image: Path | None = None,
-    backbone: "LazyBackbone | None" = None,
+    backbone: "Backbone | None" = None,
     progress: Progress | None = None,
 ) -> list[Presented]:
     """Draw the pictures of artifacts and make their cards anew.
@@ -87,7 +87,7 @@ def _drawn(
     folder: Path,
     manifest: QueryManifest,
     image: Path | None,
-    backbones: "dict[str, LazyBackbone]",
+    backbones: "dict[str, Backbone]",
     progress: Progress | None,
 ) -> str:
     """Draw the picture, and say so, or why it cannot be; one of other vectors is removed then."""
@@ -112,11 +112,11 @@ def _drawn(
 def _backbone(
     manifest: QueryManifest,
     image: Path | None,
-    backbones: "dict[str, LazyBackbone]",
+    backbones: "dict[str, Backbone]",
     progress: Progress | None,
-) -> "LazyBackbone":
+) -> "Backbone":
     """Give the backbone if it is at hand, and if there is a photograph for it."""
-    from retq_hub.backbone import LazyBackbone
+    from retq_hub.backbone import Backbone
 
     name = manifest.backbone.id
     spec = backbones[name].spec if name in backbones else registry.backbone_spec(name)
@@ -127,12 +127,12 @@ def _backbone(
             raise NotFoundError(
                 f"the weights of {name} are not here", hint=f"`retq backbones fetch {name}`"
             )
-        backbones[name] = LazyBackbone(name, progress=progress)
+        backbones[name] = Backbone.asleep(name, progress=progress)
     return backbones[name]
 
 
-def _portrait(folder: Path, backbone: "LazyBackbone", image: Path | None) -> bytes:
+def _portrait(folder: Path, backbone: "Backbone", image: Path | None) -> bytes:
     from retq_hub.portrait import draw
 
     backbone.check(artifact.read_manifest(folder).backbone)
-    return draw(folder, backbone(), image=image)
+    return draw(folder, backbone, image=image)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from retq_hub.augment import OVERSIZE
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.geometry import frame, onto_square, square
 from retq_hub.images import decode
@@ -28,7 +28,7 @@ __all__ = ["on_squares", "solve_as_in_paper"]
 
 
 def solve_as_in_paper(
-    data: TrainingSet, backbone: LazyBackbone, recipe: Recipe, progress: Progress
+    data: TrainingSet, backbone: Backbone, recipe: Recipe, progress: Progress
 ) -> Solution:
     """Train as the paper does.
 
@@ -47,7 +47,7 @@ def solve_as_in_paper(
     side = OVERSIZE * preprocessing.size_px
     images, masks = on_squares(data, preprocessing, side, progress)
     encoder = FrozenEncoder(
-        embed=lambda pixels: backbone().batch_tokens(pixels, layer),
+        embed=lambda pixels: backbone.batch_tokens(pixels, layer),
         width=spec.tokens.width,
         preprocessing=preprocessing,
         digest=f"{backbone.weights_digest}/{layer}/norm",

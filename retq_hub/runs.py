@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "Box",
     "Strips",
     "area",
-    "bounding_box",
     "centroid",
     "decode",
     "encode",
@@ -36,15 +34,6 @@ class Strips(NamedTuple):
     rows: NDArray[np.int64]
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
-
-
-class Box(NamedTuple):
-    """The smallest rectangle around all that is marked; right and bottom are just outside it."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
 
 
 def encode(mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -120,19 +109,6 @@ def strips(runs: NDArray[np.uint32], width: int) -> Strips:
     rows = top[run] + np.arange(len(run)) - first[run]
     left = np.maximum(starts[run] - rows * width, 0)
     return Strips(rows, left, np.minimum(ends[run] - rows * width, width))
-
-
-def bounding_box(runs: NDArray[np.uint32], width: int) -> Box | None:
-    """Give the smallest rectangle around all that is marked, None where nothing is.
-
-    Args:
-        runs: Those of `encode`.
-        width: W.
-    """
-    rows, starts, ends = strips(runs, width)
-    if not len(rows):
-        return None
-    return Box(int(starts.min()), int(rows[0]), int(ends.max()), int(rows[-1]) + 1)
 
 
 def centroid(runs: NDArray[np.uint32], width: int) -> tuple[float, float] | None:

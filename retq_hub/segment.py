@@ -16,9 +16,10 @@ from PIL import Image
 
 from retq_hub import objects
 from retq_hub.digest import bytes_digest, file_digest
-from retq_hub.errors import ImageError, NotFoundError, UsageError, storage_errors
+from retq_hub.errors import ImageError, NotFoundError, UsageError
 from retq_hub.heatmap import photograph
 from retq_hub.images import SUFFIXES, image_files
+from retq_hub.journal import Journal
 from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
 from retq_hub.overlay import MAX_SIDE_PX
 from retq_hub.photograph import Photograph
@@ -27,8 +28,7 @@ from retq_hub.pools.threads import Done, Stages, flow
 from retq_hub.preparation import Prepared
 from retq_hub.progress import Progress, Silent
 from retq_hub.result import Result
-from retq_hub.storage import write_text
-from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
+from retq_hub.summary import Key, Row, key_of
 from retq_hub.volumes import opening
 
 __all__ = [
@@ -236,8 +236,8 @@ def segment(
     """
     options = options or Options()
     progress = progress or Silent()
-    journal = output / "summary.jsonl"
-    rows = read_journal(journal)
+    journal = Journal(output, "summary", Row, key_of)
+    rows = journal.rows
     jobs = outside(jobs, output)
     owners = {stem: row.image for row in rows.values() for stem in row.stems}
     check_owners(jobs, lambda job: owners.get(job.stem), output)
@@ -251,17 +251,9 @@ def segment(
         if one.error is not None:
             failed[one.item.location] = one.error
             continue
-        found = one.result or []
-        rows.update({key_of(row): row for row in found})
-        with storage_errors(journal):
-            output.mkdir(parents=True, exist_ok=True)
-            with journal.open("a", encoding="utf-8") as stream:
-                stream.write(as_lines(found))
-    if rows:
-        write_text(journal, as_lines(rows.values()))
-        write_text(output / "summary.csv", as_csv(rows.values()))
+        journal.add(one.result or [])
     return Outcome(
-        rows=tuple(rows.values()),
+        rows=journal.end(),
         done=len(todo) - len(failed),
         skipped=len(jobs) - len(todo),
         failed=failed,

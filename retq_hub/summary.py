@@ -15,7 +15,6 @@ __all__ = [
     "as_csv",
     "as_lines",
     "key_of",
-    "read_journal",
     "read_lines",
     "told",
 ]
@@ -105,11 +104,6 @@ class Line:
     target: str
     area: float | None
     probability: float
-
-
-def read_journal(path: Path) -> dict[Key, Row]:
-    """Read what earlier runs did; a line that was cut is left out."""
-    return {key_of(row): row for row in read_lines(path, Row)}
 
 
 def read_lines(path: Path, kind: type[R]) -> list[R]:

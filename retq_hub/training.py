@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retq_hub import delivery, goldens
 from retq_hub.artifact import Golden
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.chart import draw
 from retq_hub.curve import Curve
 from retq_hub.dataset import Dataset
@@ -56,7 +56,7 @@ def train(
     version: str = "1.0.0",
     summary: str | None = None,
     recipe: Recipe | None = None,
-    backbone: LazyBackbone | None = None,
+    backbone: Backbone | None = None,
     store: Store | None = None,
     licence: Licence | None = None,
     authors: Sequence[str] = ("not named",),
@@ -103,7 +103,7 @@ def train(
     labels = ", ".join(one.target.label for one in sets)
     summary = summary or f"Marks {labels}; trained on {first.title}."
     delivery.check(output, name=name, version=version, summary=summary)
-    backbone = backbone or LazyBackbone(progress=progress)
+    backbone = backbone or Backbone.asleep(progress=progress)
     checked_bases(recipe, backbone.spec)
     data = TrainingSet(sets, seed=recipe.seed, progress=progress)
     if isinstance(recipe.loss, SoftmaxEntropy):
@@ -154,7 +154,7 @@ def finish(
     manifest: QueryManifest,
     solution: Solution,
     golden: Golden,
-    backbone: LazyBackbone,
+    backbone: Backbone,
     progress: Progress,
 ) -> Trained:
     """Write the artifact of a solution, and how its loss came down.

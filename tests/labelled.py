@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny import random_state
 
-from retq_hub.backbone import Backbone, LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.labels.labelset import LabelledSample, LabelSet
 from retq_hub.manifest import Licence, Target, to_json
 from retq_hub.storage import write_json
@@ -26,8 +26,8 @@ class Clip:
     backbone: Backbone
     query: Path
 
-    def lazy(self) -> LazyBackbone:
-        return LazyBackbone(str(self.spec))
+    def lazy(self) -> Backbone:
+        return Backbone.asleep(str(self.spec))
 
 
 def make_clip(folder: Path, *, dense: bool = False) -> Clip:

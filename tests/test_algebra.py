@@ -9,7 +9,7 @@ from support_core import assert_clear, fundus
 from tiny import Tiny
 
 from retq_hub import algebra, artifact
-from retq_hub.backbone import Backbone, LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD
 from retq_hub.errors import BackboneMismatch, UsageError
@@ -218,7 +218,7 @@ def test_shipped_queries_are_computed_with(backbone: Backbone) -> None:
     assert alike.value < 0.2
     assert alike.correlation is not None
     assert alike.correlation > 0.8
-    lazy = LazyBackbone()
+    lazy = Backbone.asleep()
     both = algebra.merge([disc[0], lesions], NAMED, backbone=lazy)
     pipe = Pipeline(
         backbone=backbone,
@@ -236,7 +236,7 @@ def test_shipped_queries_are_computed_with(backbone: Backbone) -> None:
 def test_the_backbone_may_be_one_that_no_registry_has(
     make: Make, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both, backbone = [make("a"), make("b")], LazyBackbone(str(tiny.path))
+    both, backbone = [make("a"), make("b")], Backbone.asleep(str(tiny.path))
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "index.json").write_text('{"spec":"retq-index/1","records":[]}\n')
     monkeypatch.setenv("RETQ_REGISTRY", str(tmp_path / "empty"))

@@ -11,9 +11,9 @@ from tiny import Tiny, random_state, write_spec
 from torch import Tensor
 
 from retq_hub import probe, registry, weights
-from retq_hub.backbone import Backbone, LazyBackbone, PassKey
+from retq_hub.backbone import Backbone, PassKey
 from retq_hub.basis import Basis, Pass
-from retq_hub.errors import BackboneMismatch, NotFoundError, UsageError
+from retq_hub.errors import BackboneMismatch, NotFoundError, RetqError, UsageError
 from retq_hub.manifest import BackboneRef, Fingerprint
 from retq_hub.plans import assemble, plan
 from retq_hub.preparation import Needs, prepare
@@ -126,12 +126,19 @@ def test_an_unknown_backbone_is_named_with_what_is_near(cache):
         Backbone.from_pretrained("./absent.json")
 
 
-def test_a_lazy_backbone_loads_its_weights_once_and_late(tiny, cache):
-    lazy = LazyBackbone(str(tiny.path))
-    assert lazy.weights_digest == tiny.backbone.weights_digest
-    assert lazy.spec.id == "tiny-vit"
-    assert lazy() is lazy()
-    assert lazy().weights_digest == lazy.weights_digest
+def test_a_backbone_asleep_loads_its_weights_once_and_late(tiny, cache):
+    asleep = Backbone.asleep(str(tiny.path))
+    (file,) = (cache / "weights").rglob("*.safetensors")
+    content = file.read_bytes()
+    file.unlink()
+    assert asleep.weights_digest == tiny.backbone.weights_digest
+    assert asleep.spec.id == "tiny-vit"
+    assert asleep.check(tiny.backbone.ref) == ""
+    plain = asleep.with_engine(None)
+    with pytest.raises(RetqError):
+        _ = plain.reference
+    file.write_bytes(content)
+    assert plain.reference is asleep.reference
 
 
 def test_a_query_for_the_same_weights_fits_without_a_word(tiny):

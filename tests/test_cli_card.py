@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retq_hub import artifact
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.cli.app import main
 
 
@@ -36,7 +36,7 @@ def retq(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_it_makes_what_it_then_finds_up_to_date(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    LazyBackbone("tiny-vit")
+    Backbone.asleep("tiny-vit")
     assert retq(monkeypatch, "card", "--check", "./mine") == 1
     said = capsys.readouterr()
     assert said.out == ""

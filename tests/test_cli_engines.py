@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from retq_hub.cli.app import main
-from retq_hub.summary import read_journal
+from retq_hub.summary import Row, read_lines
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def test_rows_name_the_engine_that_was_asked_for(
     retq: Callable[..., None], here: Path, capsys: pytest.CaptureFixture[str]
 ):
     retq(*SEGMENT, "--engine", "openvino")
-    (row,) = read_journal(here / "out/summary.jsonl").values()
+    (row,) = read_lines(here / "out/summary.jsonl", Row)
     assert row.engine == "openvino float32"
     told = capsys.readouterr().err
     assert "checking openvino float32 against float32 PyTorch" in told
     assert "openvino float32; fingerprint " in told
     retq(*SEGMENT, "--force")
-    (row,) = read_journal(here / "out/summary.jsonl").values()
+    (row,) = read_lines(here / "out/summary.jsonl", Row)
     assert row.engine == "torch float32"
     assert capsys.readouterr().err == ""
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from support_core import assert_clear
 
 from retq_hub import artifact, cardfile, datasets, schema
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.dataset import Dataset
 from retq_hub.errors import BackboneMismatch, DatasetError, UsageError
 from retq_hub.evaluation import EVALUATION_PX, evaluate, record
@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, registry_template: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RETQ_CACHE", str(root / "cache"))
         patch.setenv("RETQ_REGISTRY", str(registry_template))
-        recipe, backbone = Recipe(bases=("1",), l2=1e-3), LazyBackbone("tiny-vit")
+        recipe, backbone = Recipe(bases=("1",), l2=1e-3), Backbone.asleep("tiny-vit")
         dataset = opened(root / "data")[0]
         train(dataset, root / "spot", name="spot", recipe=recipe, backbone=backbone)
     return root
@@ -240,7 +240,7 @@ def test_a_query_against_itself_is_a_tie_and_against_another_is_not(
     spots: tuple[Dataset, Dataset, Path], tmp_path: Path
 ) -> None:
     training, test, folder = spots
-    recipe, backbone = Recipe(bases=("1",), l2=10.0), LazyBackbone("tiny-vit")
+    recipe, backbone = Recipe(bases=("1",), l2=10.0), Backbone.asleep("tiny-vit")
     weak = train(training, tmp_path / "weak", name="weak", recipe=recipe, backbone=backbone)
     same = evaluate(folder, test, against=folder).against
     assert same is not None

@@ -13,10 +13,11 @@ from stores import make_store
 from support_core import assert_clear
 from tiny import SPEC, Tiny, write_spec
 
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.channels import METHOD, pixel_channels
 from retq_hub.digest import file_digest
+from retq_hub.engines.eager import TorchEngine
 from retq_hub.errors import (
     BackboneMismatch,
     ImageError,
@@ -70,21 +71,32 @@ def pictures(tmp_path: Path) -> list[Picture]:
 
 
 @pytest.fixture
-def loadable(tiny: Tiny, cache: Path) -> LazyBackbone:
-    lazy = LazyBackbone(str(tiny.path))
-    lazy()
+def loadable(tiny: Tiny, cache: Path) -> Backbone:
+    lazy = Backbone.asleep(str(tiny.path))
+    assert lazy.reference.name == "torch"
     return lazy
 
 
 @pytest.fixture
-def unloadable(tiny: Tiny, loadable: LazyBackbone, cache: Path) -> LazyBackbone:
+def unloadable(tiny: Tiny, loadable: Backbone, cache: Path) -> Backbone:
     """The same backbone, known and not to be loaded any more, as its weights are gone."""
-    lazy = LazyBackbone(str(tiny.path))
+    lazy = Backbone.asleep(str(tiny.path))
     (weights,) = (cache / "weights").rglob("*.safetensors")
     weights.unlink()
     with pytest.raises(RetqError):
-        lazy()
+        _ = lazy.reference
     return lazy
+
+
+def test_the_cache_holds_float32_tokens_whatever_runs_the_backbone(
+    loadable: Backbone, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = TorchEngine(loadable.graphs.encoder(), precision="bfloat16")
+    plain = TokenCache(backbone=loadable).blocks(pictures[0], basis(1))
+    monkeypatch.setenv("RETQ_CACHE", str(tmp_path / "other"))
+    cached = TokenCache(backbone=loadable.with_engine(half)).blocks(pictures[0], basis(1))
+    for one, other in zip(plain, cached, strict=True):
+        assert torch.equal(one, other)
 
 
 def stored(cache: Path) -> list[Path]:
@@ -227,9 +239,10 @@ def test_pixel_channels_that_are_damaged_are_made_anew(pictures, loadable, cache
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
 def test_a_backbone_that_gives_no_numbers_is_refused(pictures, loadable, cache, value):
-    backbone = loadable()
-    hook = backbone._encoder.trunk.blocks[1].register_forward_hook(
-        lambda *_: torch.full((1, 17, 32), value)
+    hook = (
+        loadable.graphs.encoder()
+        .trunk.blocks[1]
+        .register_forward_hook(lambda *_: torch.full((1, 17, 32), value))
     )
     plain = Basis(passes=basis(1).passes, norm=False)
     with hook, pytest.raises(IntegrityError) as caught:
@@ -282,8 +295,8 @@ def test_a_backbone_that_decodes_at_a_fraction_has_tokens_of_its_own(tiny, tmp_p
         id="tiny-scaled",
         preprocessing=preprocessing,
     )
-    scaled = TokenCache(backbone=LazyBackbone(str(path)))
-    full = TokenCache(backbone=LazyBackbone(str(tiny.path)))
+    scaled = TokenCache(backbone=Backbone.asleep(str(path)))
+    full = TokenCache(backbone=Backbone.asleep(str(tiny.path)))
     pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     photograph = Image.fromarray(pixels).resize((1280, 1200), Image.Resampling.BICUBIC)
     photograph.save(tmp_path / "eye.jpg", quality=95)
@@ -293,7 +306,7 @@ def test_a_backbone_that_decodes_at_a_fraction_has_tokens_of_its_own(tiny, tmp_p
     for one, other in zip(found, plain, strict=True):
         assert not torch.equal(one, other), "tokens and pixel channels"
         assert torch.nn.functional.cosine_similarity(one, other).mean() > 0.98
-    backbone = LazyBackbone(str(path))()
+    backbone = Backbone.asleep(str(path))
     needs = Needs(plan=plan([what]), channels=True)
     ready = prepare(Photograph.opened(file.image, decoding="scaled"), needs, backbone.spec)
     direct = assemble(backbone.run([ready], needs)[0][0], what)[0]
@@ -377,7 +390,7 @@ def stored_rich(tiny: Tiny, pictures: list[Picture], folder: Path) -> Store:
 
 
 def test_a_store_serves_in_the_place_of_the_backbone(
-    unloadable: LazyBackbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path, cache: Path
+    unloadable: Backbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path, cache: Path
 ) -> None:
     store = stored_rich(tiny, pictures, tmp_path / "store")
     cache_of = TokenCache(backbone=unloadable, store=store)
@@ -395,7 +408,7 @@ def test_a_store_serves_in_the_place_of_the_backbone(
 
 
 def test_what_a_store_lacks_is_computed(
-    loadable: LazyBackbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path, cache: Path
+    loadable: Backbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path, cache: Path
 ) -> None:
     store = stored_rich(tiny, pictures[:1], tmp_path / "store")
     cache_of = TokenCache(backbone=loadable, store=store)
@@ -406,7 +419,7 @@ def test_what_a_store_lacks_is_computed(
 
 
 def test_a_store_of_something_else_is_refused(
-    loadable: LazyBackbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path
+    loadable: Backbone, tiny: Tiny, pictures: list[Picture], tmp_path: Path
 ) -> None:
     store = stored_rich(tiny, pictures[:1], tmp_path / "store")
     right = store.contents

@@ -10,7 +10,7 @@ from support_core import assert_clear
 from tiny import Tiny
 
 from retq_hub import artifact, twins
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.digest import file_digest
 from retq_hub.errors import BackboneMismatch, DatasetError, RetqError, UsageError
 from retq_hub.labels.labelset import LabelSet
@@ -63,7 +63,7 @@ def run(
         name="grade",
         recipe=LabelRecipe(**recipe),
         weigh_by=weigh_by,
-        backbone=LazyBackbone("tiny-vit"),
+        backbone=Backbone.asleep("tiny-vit"),
     )
 
 
@@ -262,7 +262,7 @@ def test_contradictions_are_said(eyes: Path, at_home: None, tmp_path: Path) -> N
         tmp_path / "q",
         name="grade",
         recipe=LabelRecipe(l2=0.1),
-        backbone=LazyBackbone("tiny-vit"),
+        backbone=Backbone.asleep("tiny-vit"),
         progress=Notes(),
     )
     assert any("with different labels: 0 = twin" in line for line in notes)

@@ -18,7 +18,7 @@ from retq_hub.errors import UsageError
 from retq_hub.outputs import Job, Options, wanted
 from retq_hub.pipeline import Pipeline
 from retq_hub.segment import find_images, segment
-from retq_hub.summary import Row, as_lines, key_of, read_journal, told
+from retq_hub.summary import Row, as_lines, read_lines, told
 
 NEWER = ("probability", "predicted", "attention", "overlay")
 
@@ -134,7 +134,7 @@ def test_a_journal_of_before_gradings_is_read(tmp_path: Path) -> None:
     line = json.loads(as_lines([row]))
     older = {key: line[key] for key in line if key not in NEWER}
     (tmp_path / "summary.jsonl").write_text(json.dumps(older) + "\n")
-    assert read_journal(tmp_path / "summary.jsonl") == {key_of(row): row}
+    assert read_lines(tmp_path / "summary.jsonl", Row) == [row]
     assert wanted(Job(image=Path("eye.png"), stem="eye"), [row], Options(probability="npy")) == {
         "eye_overlay.jpg",
         "eye_disc_mask.png",

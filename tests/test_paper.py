@@ -43,7 +43,7 @@ class Heard(Silent):
 
 
 def encoder(tiny: Tiny) -> FrozenEncoder:
-    vit = tiny.backbone._encoder
+    vit = tiny.backbone.graphs.encoder()
     return FrozenEncoder(
         embed=lambda pixels: vit(pixels, (2,), norm=True, embed=False)[0][0],
         width=tiny.spec.tokens.width,

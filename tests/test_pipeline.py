@@ -85,7 +85,7 @@ def compose(tiny: Tiny, queries: dict[str, Query]) -> Callable[..., Pipeline]:
 def passes(tiny: Tiny) -> Iterator[list[int]]:
     """Side in pixels of each pass that the encoder makes."""
     seen: list[int] = []
-    encoder = tiny.backbone._encoder
+    encoder = tiny.backbone.graphs.encoder()
     hook = encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[-1]))
     yield seen
     hook.remove()
@@ -211,7 +211,7 @@ def test_blocks_that_nobody_reads_are_not_run_without_embedding(compose, tiny, i
     run: list[int] = []
     hooks = [
         block.register_forward_hook(lambda *_, number=number: run.append(number))
-        for number, block in enumerate(tiny.backbone._encoder.trunk.blocks)
+        for number, block in enumerate(tiny.backbone.graphs.encoder().trunk.blocks)
     ]
     result = compose("disc", embed=False)(image)
     for hook in hooks:

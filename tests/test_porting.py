@@ -16,7 +16,7 @@ from support_core import assert_clear
 from tiny import SPEC, random_state, write_spec
 
 from retq_hub import datasets, registry
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis, Pass
 from retq_hub.cardfile import findings
 from retq_hub.errors import DatasetError, ImageError, UsageError
@@ -72,14 +72,14 @@ def spots(place: Path) -> Trained:
     images, masks = make_folders(place / "labelled", 10)
     data = datasets.from_folders(images, masks, target="bright spot", name="spots")
     recipe = Recipe(bases=("1",), l2=1e-3)
-    backbone = LazyBackbone("tiny-vit")
+    backbone = Backbone.asleep("tiny-vit")
     return train(data, place / "spots", name="spots", recipe=recipe, backbone=backbone)
 
 
 @pytest.fixture(scope="module")
-def other(place: Path) -> LazyBackbone:
+def other(place: Path) -> Backbone:
     """Another backbone."""
-    return LazyBackbone("wider-vit")
+    return Backbone.asleep("wider-vit")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def images(place: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def done(spots: Trained, other: LazyBackbone, images: Path, place: Path) -> Trained:
+def done(spots: Trained, other: Backbone, images: Path, place: Path) -> Trained:
     """The query carried to the other backbone."""
     return port(spots.folder, other, images, place / "ported", name="ported-spots")
 
@@ -130,7 +130,7 @@ def test_what_is_carried_marks_what_the_masks_mark(
 
 def test_the_same_images_give_the_same_bytes_whatever_is_cached(
     spots: Trained,
-    other: LazyBackbone,
+    other: Backbone,
     images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -144,7 +144,7 @@ def test_the_same_images_give_the_same_bytes_whatever_is_cached(
 def test_a_query_can_be_carried_to_a_cheaper_basis_of_its_own_backbone(
     spots: Trained, images: Path, tmp_path: Path
 ) -> None:
-    tiny = LazyBackbone("tiny-vit")
+    tiny = Backbone.asleep("tiny-vit")
     done = port(spots.folder, tiny, images, tmp_path / "p", name="p", bases=("2",), l2=1e-3)
     assert done.manifest.basis.layers == (2,)
     pipe = Pipeline.from_pretrained([spots.folder, done.folder])
@@ -203,7 +203,7 @@ def test_layers_are_carried_by_their_relative_depth() -> None:
 
 
 def test_bad_images_are_refused(
-    spots: Trained, other: LazyBackbone, images: Path, tmp_path: Path
+    spots: Trained, other: Backbone, images: Path, tmp_path: Path
 ) -> None:
     def refused(folder: Path, error: type[Exception] = DatasetError) -> Exception:
         with pytest.raises(error) as found:
@@ -224,7 +224,7 @@ def test_bad_images_are_refused(
 
 
 def test_images_without_anything_marked_are_refused(
-    spots: Trained, other: LazyBackbone, tmp_path: Path
+    spots: Trained, other: Backbone, tmp_path: Path
 ) -> None:
     folder = tmp_path / "dark"
     folder.mkdir()
@@ -237,7 +237,7 @@ def test_images_without_anything_marked_are_refused(
 
 
 def test_only_what_marks_pixels_is_carried(
-    spots: Trained, other: LazyBackbone, images: Path, tmp_path: Path
+    spots: Trained, other: Backbone, images: Path, tmp_path: Path
 ) -> None:
     query = Query.from_pretrained(spots.folder)
     query.manifest = replace(query.manifest, kind=TEXT)
@@ -247,7 +247,7 @@ def test_only_what_marks_pixels_is_carried(
 
 
 def test_a_basis_that_the_other_backbone_cannot_give_is_refused(
-    spots: Trained, other: LazyBackbone, images: Path, tmp_path: Path
+    spots: Trained, other: Backbone, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError) as found:
         port(spots.folder, other, images, tmp_path / "p", name="p", bases=("7",))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from eyes import draw
 
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.errors import DatasetError, ImageError
 from retq_hub.features import TokenCache
 from retq_hub.heads import probabilities
@@ -45,7 +45,7 @@ def test_each_content_counts_once(images: Path) -> None:
 def test_goals_are_frequencies_and_masks_are_at_the_threshold(
     images: Path, query: Query, cache: Path
 ) -> None:
-    tokens = TokenCache(backbone=LazyBackbone("tiny-vit"))
+    tokens = TokenCache(backbone=Backbone.asleep("tiny-vit"))
     samples = unlabelled(images)
     found = predict(query, samples, cache=tokens, seed=0, progress=Silent())
     logits = torch.stack([pixel_maps(query, tokens, sample) for sample in samples])
@@ -56,7 +56,7 @@ def test_goals_are_frequencies_and_masks_are_at_the_threshold(
 
 
 def test_a_part_is_of_its_own_images(images: Path, query: Query, cache: Path) -> None:
-    tokens = TokenCache(backbone=LazyBackbone("tiny-vit"))
+    tokens = TokenCache(backbone=Backbone.asleep("tiny-vit"))
     whole = predict(query, unlabelled(images), cache=tokens, seed=0, progress=Silent())
     part = whole.part([1, 4])
     assert part.digests == [whole.digests[1], whole.digests[4]]
@@ -65,7 +65,7 @@ def test_a_part_is_of_its_own_images(images: Path, query: Query, cache: Path) ->
 
 
 def test_all_images_that_cannot_be_used_are_named(images: Path, query: Query, cache: Path) -> None:
-    tokens = TokenCache(backbone=LazyBackbone("tiny-vit"))
+    tokens = TokenCache(backbone=Backbone.asleep("tiny-vit"))
     (images / "1.png").write_bytes(b"none")
     with pytest.raises(ImageError, match=r"1\.png"):
         predict(query, unlabelled(images), cache=tokens, seed=0, progress=Silent())

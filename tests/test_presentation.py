@@ -9,7 +9,7 @@ from test_picture import FLAT, jpeg
 from tiny import Tiny, make_query, random_state, write_spec
 
 from retq_hub import artifact, cardfile, weights
-from retq_hub.backbone import Backbone, LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.errors import NotFoundError
 from retq_hub.picture import PICTURE, about
 from retq_hub.presentation import present
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, registry_folder: Path, cache: Path, tiny: Tiny) -> Pa
 @pytest.fixture
 def here(folder: Path) -> Path:
     """The same, and the weights are in the cache."""
-    LazyBackbone("tiny-vit")
+    Backbone.asleep("tiny-vit")
     return folder
 
 
@@ -98,5 +98,5 @@ def test_for_another_modality_there_is_no_example(
 
 
 def test_a_backbone_at_hand_is_used(folder: Path) -> None:
-    backbone = LazyBackbone("tiny-vit")
+    backbone = Backbone.asleep("tiny-vit")
     assert present([folder], backbone=backbone)[0].picture == "drawn"

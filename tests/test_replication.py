@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import SPEC, Tiny, write_spec
 
 from retq_hub import datasets
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.dataset import Dataset
 from retq_hub.grids import logit_map
 from retq_hub.heads import pixel_logits
@@ -72,10 +72,10 @@ def test_masks_lie_on_what_they_mark(spots, tiny, aspect):
 def test_a_query_of_a_padding_backbone_marks_the_right_places(spots, padding):
     """Trained on padded squares, applied on the images' own grids."""
     data = TrainingSet([spots], seed=0, progress=Silent())
-    backbone = LazyBackbone(padding)
+    backbone = Backbone.asleep(padding)
     found = solve_as_in_paper(data, backbone, Recipe(kind="paper", epochs=12), Silent())
     for sample in spots.samples:
-        tokens, _ = backbone().tokens(decode(sample.image), plan([found.basis]))
+        tokens, _ = backbone.tokens(decode(sample.image), plan([found.basis]))
         (block,) = assemble(tokens, found.basis)
         logits = logit_map([block[None]], found.vector, found.bias)[0]
         margin = pixel_logits(found.head, logits, 64, 64, None)[0]

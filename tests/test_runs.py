@@ -52,16 +52,6 @@ def test_strips_are_the_marked_parts_of_rows(mask: np.ndarray) -> None:
     assert (np.diff(places) > 0).all()
 
 
-@given(MASKS)
-def test_the_bounding_box_is_that_of_the_pixels(mask: np.ndarray) -> None:
-    found = runs.bounding_box(runs.encode(mask), mask.shape[1])
-    rows, columns = np.nonzero(mask)
-    if not len(rows):
-        assert found is None
-        return
-    assert found == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-
-
 def plain_centroid(mask: np.ndarray) -> tuple[float, float] | None:
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     if not count:

@@ -169,8 +169,8 @@ def test_a_query_of_another_backbone_is_refused(
 
 
 def test_no_query_is_no_pipeline(store: Store) -> None:
-    with pytest.raises(UsageError, match="no query"):
-        StoredPipeline(store, {})
+    with pytest.raises(UsageError, match="at least one query"):
+        StoredPipeline.from_pretrained(store, [])
 
 
 def test_a_photograph_is_not_needed(pipeline: Pipeline, tiny: Tiny, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from support_core import assert_clear
 
 from retq_hub import artifact, cardfile, datasets, registry, twins
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.channels import METHOD
 from retq_hub.dataset import Dataset
 from retq_hub.embedded import REGISTRY
@@ -45,7 +45,7 @@ def run(dataset: Dataset | list[Dataset], folder: Path, **recipe: object) -> Tra
         folder,
         name="spot",
         recipe=Recipe(**recipe),
-        backbone=LazyBackbone("tiny-vit"),
+        backbone=Backbone.asleep("tiny-vit"),
     )
 
 
@@ -294,7 +294,7 @@ def test_a_name_that_cannot_be_is_refused_before_anything_is_computed(
             tmp_path / "q",
             name="Optic disc",
             version="one",
-            backbone=LazyBackbone("tiny-vit"),
+            backbone=Backbone.asleep("tiny-vit"),
         )
     assert not (cache / "tokens").exists()
 
@@ -436,7 +436,7 @@ def rich(spots: Dataset, registry_folder: Path, tmp_path: Path) -> Trained:
 
 def from_cache(query: Query, dataset: Dataset) -> list[NDArray[np.float32]]:
     """Probabilities at 392 x 392 from the cache, as training and evaluation read it."""
-    cache = TokenCache(backbone=LazyBackbone("tiny-vit"))
+    cache = TokenCache(backbone=Backbone.asleep("tiny-vit"))
     head, basis = query.manifest.head, query.manifest.basis
     found = []
     for sample in dataset.samples:

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,9 +13,9 @@ from retq_hub.objects import is_url
 from retq_hub.outputs import Job, Options, wanted
 from retq_hub.pipeline import Pipeline
 from retq_hub.pools.cluster import Cluster
-from retq_hub.pools.order import in_order
+from retq_hub.pools.order import worked
 from retq_hub.pools.threads import Done
-from retq_hub.pools.workers import Lost, outcomes
+from retq_hub.pools.workers import Lost
 from retq_hub.progress import Progress
 from retq_hub.segment import Outcome, Way, Work, in_threads, named, segment
 from retq_hub.storage import whole_file
@@ -26,7 +25,6 @@ __all__ = ["by_workers", "file_images", "jobs"]
 
 _AT_ONCE = 4
 
-_Numbered: TypeAlias = tuple[int, Job]
 _Outcome: TypeAlias = Done[Job, list[Row], ImageError]
 
 
@@ -80,8 +78,14 @@ def by_workers(cluster: Cluster) -> Way:
     """
 
     def way(work: Work, jobs: Sequence[Job]) -> Iterator[_Outcome]:
-        for number, filed in enumerate(in_order(_filed(work, jobs, cluster))):
-            job = jobs[number]
+        filer = _Filer(pipeline=work.pipeline, options=work.options)
+        sent = [replace(job, image=job.image.absolute()) for job in jobs]
+        found = worked(filer, sent, cluster=cluster, at_once=_AT_ONCE)
+        for job, filed in zip(jobs, found, strict=True):
+            if isinstance(filed, Lost):
+                error = ImageError(f"{job.location} was given up: {filed.reason}")
+                yield Done(item=job, result=None, error=error)
+                continue
             for name, content in filed.files.items():
                 with whole_file(work.output / name) as temporary:
                     temporary.write_bytes(content)
@@ -107,16 +111,14 @@ class _Filer:
     pipeline: Pipeline
     options: Options
 
-    def __call__(self) -> Callable[[tuple[_Numbered, ...]], list[tuple[int, _Filed]]]:
+    def __call__(self) -> Callable[[tuple[Job, ...]], list[_Filed]]:
         """Give what works on some images at a time."""
         return self._some
 
-    def _some(self, numbered: tuple[_Numbered, ...]) -> list[tuple[int, _Filed]]:
+    def _some(self, jobs: tuple[Job, ...]) -> list[_Filed]:
         with tempfile.TemporaryDirectory(prefix="retq-") as scratch:
             work = Work(self.pipeline, Path(scratch), self.options)
-            outcomes = in_threads(work, [job for _, job in numbered])
-            found = [self._filed(work, one) for one in outcomes]
-        return [(number, one) for (number, _), one in zip(numbered, found, strict=True)]
+            return [self._filed(work, one) for one in in_threads(work, jobs)]
 
     def _filed(self, work: Work, outcome: _Outcome) -> _Filed:
         if outcome.error is not None:
@@ -124,22 +126,3 @@ class _Filer:
         rows = outcome.result or []
         names = sorted(wanted(outcome.item, rows, self.options))
         return _Filed(rows=rows, files={one: (work.output / one).read_bytes() for one in names})
-
-
-def _filed(work: Work, jobs: Sequence[Job], cluster: Cluster) -> Iterator[tuple[int, _Filed]]:
-    """Have the work done; what is found comes with the number of its job."""
-    numbered = enumerate(replace(job, image=job.image.absolute()) for job in jobs)
-    tasks = iter(lambda: tuple(islice(numbered, _AT_ONCE)), ())
-    filer = _Filer(pipeline=work.pipeline, options=work.options)
-    for outcome in outcomes(filer, tasks, cluster=cluster, split=_split):
-        yield from _given_up(outcome) if isinstance(outcome, Lost) else outcome
-
-
-def _split(numbered: tuple[_Numbered, ...]) -> list[tuple[_Numbered, ...]]:
-    return [(one,) for one in numbered]
-
-
-def _given_up(lost: Lost[tuple[_Numbered, ...]]) -> Iterator[tuple[int, _Filed]]:
-    for number, job in lost.task:
-        error = ImageError(f"{job.location} was given up: {lost.reason}")
-        yield number, _Filed(error=error)

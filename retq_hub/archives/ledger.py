@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
+from retq_hub.engines.engine import label
 from retq_hub.errors import BadInputError, UsageError, storage_errors
 from retq_hub.pipeline import Pipeline
 from retq_hub.storage import write_json
@@ -65,7 +66,7 @@ class Ledger:
             backbone=backbone.spec.id,
             weights_digest=backbone.weights_digest,
             preprocessing_digest=backbone.spec.preprocessing_digest,
-            engine=f"{backbone.engine.name} {backbone.engine.precision}",
+            engine=label(backbone.engine),
             masks=masks,
             embeddings=embeddings,
         )

@@ -6,20 +6,20 @@ worker's end can lose or double a result. Images that cannot be used are listed 
 
 import time
 from collections.abc import Generator, Iterator, Set
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from retq_hub.archives.failures import Failures
 from retq_hub.archives.ledger import FILE, Ledger, held
 from retq_hub.archives.parts import Parts, check_columns, seal
 from retq_hub.archives.sources import Sources
-from retq_hub.archives.work import Failure, Found, Item, Reader, split
+from retq_hub.archives.work import Failure, Found, Item, Reader
 from retq_hub.errors import ImageError, UsageError
 from retq_hub.pipeline import Pipeline
 from retq_hub.pools.cluster import Cluster
-from retq_hub.pools.order import in_order
-from retq_hub.pools.workers import Lost, outcomes
+from retq_hub.pools.order import worked
+from retq_hub.pools.workers import Lost
 from retq_hub.progress import Progress, Silent
 
 __all__ = ["PART_IMAGES", "Archived", "run"]
@@ -91,9 +91,7 @@ def run(
         reader = Reader(pipeline=pipeline, masks=masks, embeddings=embeddings)
         answers = _answers(reader, listing.items(), cluster)
         try:
-            for answer in progress.steps(
-                in_order(answers), what="segmenting", total=listing.count()
-            ):
+            for answer in progress.steps(answers, what="segmenting", total=listing.count()):
                 if isinstance(answer, Found):
                     parts.add(answer)
                 tally.count(answer)
@@ -137,9 +135,8 @@ class _Listing:
             elif mark in self._done:
                 self.n_skipped += 1
             else:
-                number = len(listed)
                 listed.add(mark)
-                yield Item(number=number, position=position, entry=entry)
+                yield Item(position=position, entry=entry)
 
     def count(self) -> int | None:
         """Give about how many images there are to work on, where that is known soon."""
@@ -180,20 +177,16 @@ class _Tally:
 
 def _answers(
     reader: Reader, items: Iterator[Item], cluster: Cluster | None
-) -> Generator[tuple[int, Found | Failure]]:
-    """Have the work done, here or by workers; answers come with the numbers of their images."""
+) -> Generator[Found | Failure]:
+    """Have the work done, here or by workers."""
     if cluster is None:
-        for answer in reader.each(items):
-            yield answer.item.number, answer
+        yield from reader.each(items)
         return
-    tasks = iter(lambda: tuple(islice(items, _AT_ONCE)), ())
-    for outcome in outcomes(reader, tasks, cluster=cluster, split=split):
-        for answer in _given_up(outcome) if isinstance(outcome, Lost) else outcome:
-            yield answer.item.number, answer
+    with closing(worked(reader, items, cluster=cluster, at_once=_AT_ONCE)) as answers:
+        for answer in answers:
+            yield _given_up(answer) if isinstance(answer, Lost) else answer
 
 
-def _given_up(lost: Lost[tuple[Item, ...]]) -> list[Found | Failure]:
-    return [
-        Failure(item=item, error=ImageError(f"{item.entry.given} was given up: {lost.reason}"))
-        for item in lost.task
-    ]
+def _given_up(lost: Lost[Item]) -> Failure:
+    error = ImageError(f"{lost.task.entry.given} was given up: {lost.reason}")
+    return Failure(item=lost.task, error=error)

@@ -21,7 +21,7 @@ from retq_hub.result import Result, Segmentation
 from retq_hub.segment import Ready, Work
 from retq_hub.summary import Row
 
-__all__ = ["Failure", "Found", "Item", "Reader", "split"]
+__all__ = ["Failure", "Found", "Item", "Reader"]
 
 _ROWS = Options(masks=False, overlays=False)
 _NOWHERE = Path()
@@ -32,12 +32,10 @@ class Item:
     """An image to work on.
 
     Attributes:
-        number: Its place among those to work on, counted from 0.
         position: Its place in the archive, counted from 0.
         entry: The image.
     """
 
-    number: int
     position: int
     entry: Entry
 
@@ -115,11 +113,6 @@ class Reader:
             runs=tuple(masks),
             embedding=result.embedding if self.embeddings else None,
         )
-
-
-def split(items: tuple[Item, ...]) -> list[tuple[Item, ...]]:
-    """Divide a task into tasks of one image each."""
-    return [(item,) for item in items]
 
 
 def _job(item: Item) -> Job:

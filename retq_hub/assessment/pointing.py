@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retq_hub import twins
 from retq_hub.application import Application
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.dataset import Dataset, Sample
 from retq_hub.errors import DatasetError, UsageError
 from retq_hub.evaluation import EVALUATION_PX
@@ -66,7 +66,7 @@ def point(
     query: Query,
     dataset: Dataset,
     *,
-    backbone: LazyBackbone | None = None,
+    backbone: Backbone | None = None,
     progress: Progress | None = None,
 ) -> Pointing:
     """Measure a grader's maps against masks, at 392 x 392 pixels.
@@ -92,7 +92,7 @@ def point(
             hint="train one with --pooling attention",
         )
     progress = progress or Silent()
-    backbone = backbone or LazyBackbone(query.manifest.backbone.id, progress=progress)
+    backbone = backbone or Backbone.asleep(query.manifest.backbone.id, progress=progress)
     progress.note(backbone.check(query.manifest.backbone))
     if not twins.is_told(query.manifest):
         progress.note(f"{query.manifest.name} does not say which photographs it was trained on")
@@ -107,7 +107,7 @@ def point(
 class _Reader:
     """Gives a grader's maps, tokens through the cache."""
 
-    def __init__(self, query: Query, backbone: LazyBackbone) -> None:
+    def __init__(self, query: Query, backbone: Backbone) -> None:
         self._bases = query.manifest.bases
         self._needs = Needs.of([query.manifest])
         self._cache = TokenCache(backbone=backbone)

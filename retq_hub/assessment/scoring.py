@@ -16,7 +16,7 @@ from retq_hub.assessment import gradation, tally
 from retq_hub.assessment.gradation import Prediction
 from retq_hub.assessment.gradebook import Assessment, Other, Typical
 from retq_hub.assessment.matching import Match, match
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.dataset import some
 from retq_hub.errors import UsageError
 from retq_hub.evaluation import IMAGE_PREFIX, check_recordable, trained_on
@@ -40,7 +40,7 @@ def assess(
     labels: LabelSet,
     *,
     against: Query | str | Path | None = None,
-    backbone: LazyBackbone | None = None,
+    backbone: Backbone | None = None,
     store: Store | None = None,
     allow_mismatch: bool = False,
     progress: Progress | None = None,
@@ -132,7 +132,7 @@ class _Grader:
     """One query on one split with labels."""
 
     def __init__(
-        self, query: Query, labels: LabelSet, *, backbone: LazyBackbone | None, store: Store | None
+        self, query: Query, labels: LabelSet, *, backbone: Backbone | None, store: Store | None
     ) -> None:
         self.manifest = query.manifest
         if self.manifest.is_kind(SEGMENTATION):
@@ -149,7 +149,7 @@ class _Grader:
 
     def prepare(self, *, allow_mismatch: bool, progress: Progress) -> None:
         """Check the backbone and fill the token cache."""
-        backbone = self._backbone or LazyBackbone(self.manifest.backbone.id, progress=progress)
+        backbone = self._backbone or Backbone.asleep(self.manifest.backbone.id, progress=progress)
         for note in (
             backbone.check(self.manifest.backbone, allow_mismatch=allow_mismatch),
             self._match.note,

@@ -59,7 +59,7 @@ def adapt_command(
     how well the new query does is not known until `retq evaluate` measures it.
     """
     labels = open_labels(**data, default_split="train", default_scale="multiclass")
-    from retq_hub.backbone import LazyBackbone
+    from retq_hub.backbone import Backbone
     from retq_hub.labels.adaptation import adapt
 
     progress = BarProgress()
@@ -73,7 +73,7 @@ def adapt_command(
         method=method,
         shots=shots,
         seed=seed,
-        backbone=LazyBackbone(backbone, progress=progress) if backbone else None,
+        backbone=Backbone.asleep(backbone, progress=progress) if backbone else None,
         licence=licence_named(licence),
         authors=author or ("not named",),
         progress=progress,

@@ -126,7 +126,7 @@ def train_command(
     """
     targets: tuple[str, ...] = data.pop("target")
     sets = [open_dataset(**data, target=one, default_split="train") for one in targets]
-    from retq_hub.backbone import LazyBackbone
+    from retq_hub.backbone import Backbone
     from retq_hub.manifest import to_json
     from retq_hub.recipe import Recipe, loss_named
     from retq_hub.registry import DEFAULT_BACKBONE
@@ -156,7 +156,7 @@ def train_command(
             calibration=calibration,
             seed=seed,
         ),
-        backbone=LazyBackbone(backbone or DEFAULT_BACKBONE, progress=progress),
+        backbone=Backbone.asleep(backbone or DEFAULT_BACKBONE, progress=progress),
         store=store,
         licence=licence_named(licence),
         authors=author or ("not named",),

@@ -78,7 +78,7 @@ def train_labels_command(
     where it was.
     """
     found = open_labels(**labels, default_split="train")
-    from retq_hub.backbone import LazyBackbone
+    from retq_hub.backbone import Backbone
     from retq_hub.labels.recipe import LabelRecipe
     from retq_hub.labels.training import train_labels
     from retq_hub.manifest import to_json
@@ -102,7 +102,7 @@ def train_labels_command(
             seed=seed,
         ),
         weigh_by=None if weigh_by is None else Query.from_pretrained(weigh_by, progress=progress),
-        backbone=None if backbone is None else LazyBackbone(backbone, progress=progress),
+        backbone=None if backbone is None else Backbone.asleep(backbone, progress=progress),
         licence=licence_named(licence),
         authors=author or ("not named",),
         progress=progress,

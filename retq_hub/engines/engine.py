@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "label"]
 
 
 class Engine(Protocol):
@@ -45,3 +45,8 @@ class Engine(Protocol):
             UsageError: There is no such layer, or it cannot run at such a size.
         """
         ...
+
+
+def label(engine: Engine) -> str:
+    """Say what results are made by: ``torch float32``."""
+    return f"{engine.name} {engine.precision}"

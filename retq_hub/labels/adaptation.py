@@ -13,7 +13,7 @@ from torch import Tensor
 
 from retq_hub import delivery, goldens, twins
 from retq_hub.artifact import Golden
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.dataset import listed, some
 from retq_hub.errors import DatasetError, UsageError
 from retq_hub.features import ImageFile, TokenCache
@@ -49,7 +49,7 @@ def adapt(
     method: str = _SERVES_ALL,
     shots: int | None = None,
     seed: int = 0,
-    backbone: LazyBackbone | None = None,
+    backbone: Backbone | None = None,
     licence: Licence | None = None,
     authors: Sequence[str] = ("not named",),
     progress: Progress | None = None,
@@ -94,7 +94,7 @@ def adapt(
     _check_usable(query.manifest, labels, method)
     summary = summary or f"Tells classes of {labels.title} apart; from texts, by a few images."
     delivery.check(output, name=name, version=version, summary=summary)
-    backbone = backbone or LazyBackbone(query.manifest.backbone.id, progress=progress)
+    backbone = backbone or Backbone.asleep(query.manifest.backbone.id, progress=progress)
     progress.note(backbone.check(query.manifest.backbone))
     drawn = labels if shots is None else draw(labels, shots, seed=seed)
     classes = _classes(drawn, query.manifest)
@@ -134,7 +134,7 @@ def adapt(
 class _SharedSpace:
     """The image embeddings of one backbone, in the space that it shares with text."""
 
-    def __init__(self, backbone: LazyBackbone, *, scale: float) -> None:
+    def __init__(self, backbone: Backbone, *, scale: float) -> None:
         self._backbone = backbone
         self._cache = TokenCache(backbone=backbone)
         self.scale = scale
@@ -150,7 +150,7 @@ class _SharedSpace:
 
     def _unit(self, embeddings: Tensor) -> Tensor:
         with one_thread():
-            return F.normalize(self._backbone().shared(embeddings).double(), dim=-1)
+            return F.normalize(self._backbone.shared(embeddings).double(), dim=-1)
 
 
 def _check_usable(manifest: QueryManifest, labels: LabelSet, method: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.features import TokenCache
 from retq_hub.kinds import Pooling
@@ -53,7 +53,7 @@ class LabelSolution:
     scores: Tensor | None
 
 
-def bases_of(recipe: LabelRecipe, backbone: LazyBackbone) -> list[Basis]:
+def bases_of(recipe: LabelRecipe, backbone: Backbone) -> list[Basis]:
     """Give the bases that a recipe chooses from.
 
     Raises:
@@ -66,7 +66,7 @@ def bases_of(recipe: LabelRecipe, backbone: LazyBackbone) -> list[Basis]:
 def solve_labels(
     data: LabelTrainingSet,
     cache: TokenCache,
-    backbone: LazyBackbone,
+    backbone: Backbone,
     recipe: LabelRecipe,
     *,
     weigher: Query | None,
@@ -119,9 +119,7 @@ def solve_labels(
     )
 
 
-def _candidates(
-    backbone: LazyBackbone, recipe: LabelRecipe, weigher: Query | None
-) -> list[Candidate]:
+def _candidates(backbone: Backbone, recipe: LabelRecipe, weigher: Query | None) -> list[Candidate]:
     spec = backbone.spec
     if weigher is None and recipe.pooling == "embedding":
         return [embedded(last_layer(spec))]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from retq_hub import delivery, goldens
 from retq_hub.artifact import Golden
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.features import TokenCache
 from retq_hub.kinds import CLASSIFICATION, SEGMENTATION
@@ -38,7 +38,7 @@ def train_labels(
     summary: str | None = None,
     recipe: LabelRecipe | None = None,
     weigh_by: Query | None = None,
-    backbone: LazyBackbone | None = None,
+    backbone: Backbone | None = None,
     licence: Licence | None = None,
     authors: Sequence[str] = ("not named",),
     progress: Progress | None = None,
@@ -121,19 +121,17 @@ def train_labels(
     )
 
 
-def _backbone(
-    given: LazyBackbone | None, weigher: Query | None, progress: Progress
-) -> LazyBackbone:
+def _backbone(given: Backbone | None, weigher: Query | None, progress: Progress) -> Backbone:
     """Give the backbone, and refuse a query that cannot weigh its tokens."""
     if weigher is None:
-        return given or LazyBackbone(progress=progress)
+        return given or Backbone.asleep(progress=progress)
     manifest = weigher.manifest
     if not manifest.is_kind(SEGMENTATION):
         raise UsageError(
             f"{manifest.name} is of kind {manifest.kind}: it has no map to weigh tokens by",
             hint="name a segmentation query",
         )
-    found = given or LazyBackbone(manifest.backbone.id, progress=progress)
+    found = given or Backbone.asleep(manifest.backbone.id, progress=progress)
     try:
         progress.note(found.check(manifest.backbone))
     except BackboneMismatch as error:

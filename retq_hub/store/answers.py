@@ -10,15 +10,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from retq_hub.digest import bytes_digest
-from retq_hub.errors import storage_errors
+from retq_hub.journal import Journal
 from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
 from retq_hub.progress import Progress, Silent
 from retq_hub.segment import Outcome, check_owners
-from retq_hub.storage import check_writable, write_text
+from retq_hub.storage import check_writable
 from retq_hub.store.pipeline import StoredPipeline
 from retq_hub.store.shard import Entry
 from retq_hub.store.store import Store
-from retq_hub.summary import Key, Row, as_csv, as_lines, key_of, read_journal
+from retq_hub.summary import Key, Row, key_of
 from retq_hub.threads import one_thread
 
 __all__ = ["segment_store"]
@@ -46,9 +46,9 @@ def segment_store(
     """
     options = replace(options or Options(), overlays=False)
     progress = progress or Silent()
-    journal = output / "summary.jsonl"
     check_writable(output)
-    rows = read_journal(journal)
+    journal = Journal(output, "summary", Row, key_of)
+    rows = journal.rows
     jobs = _jobs(pipeline.store)
     owners = {stem: row.image for row in rows.values() for stem in row.stems}
     check_owners(jobs.values(), lambda job: owners.get(job.stem), output)
@@ -58,18 +58,12 @@ def segment_store(
         for image, job in jobs.items()
         if options.force or not _is_done(job, rows, pipeline, origins[image], output, options)
     }
-    with one_thread(), storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
+    with one_thread():
         results = pipeline.results(todo)
         for entry, result in progress.steps(results, what="segmenting", total=len(todo)):
-            found = write(result, jobs[entry.image], origins[entry.image], output, options)
-            rows.update({key_of(row): row for row in found})
-            stream.write(as_lines(found))
-    if rows:
-        write_text(journal, as_lines(rows.values()))
-        write_text(output / "summary.csv", as_csv(rows.values()))
-    return Outcome(
-        rows=tuple(rows.values()), done=len(todo), skipped=len(jobs) - len(todo), failed={}
-    )
+            job, origin = jobs[entry.image], origins[entry.image]
+            journal.add(write(result, job, origin, output, options))
+    return Outcome(rows=journal.end(), done=len(todo), skipped=len(jobs) - len(todo), failed={})
 
 
 def _jobs(store: Store) -> dict[str, Job]:

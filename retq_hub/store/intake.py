@@ -1,7 +1,7 @@
 """Images into a store: each is decoded and passes through the backbone once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from retq_hub.backbone import Backbone
 from retq_hub.digest import file_digest
+from retq_hub.engines.engine import label
 from retq_hub.errors import ImageError, IntegrityError
 from retq_hub.images import decode
 from retq_hub.outputs import Job
@@ -55,7 +56,7 @@ def holding(backbone: Backbone, needs: Needs) -> Contents:
         backbone=backbone.spec,
         weights_digest=backbone.weights_digest,
         fingerprint=backbone.fingerprint,
-        engine=f"{backbone.engine.name} {backbone.engine.precision}",
+        engine=label(backbone.engine),
         passes=tuple(Held(key=key, layers=layers) for key, layers in needs.plan.items()),
         channels=needs.channels,
         guides=needs.guides,
@@ -86,7 +87,7 @@ def embed(
         StorageError: The folder cannot be written.
     """
     progress = progress or Silent()
-    needs = Needs(plan=needs.plan, embed=True, channels=needs.channels, guides=needs.guides)
+    needs = replace(needs, embed=True)
     contents = holding(backbone, needs)
     failed: dict[str, ImageError] = {}
     skipped = 0

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from retq_hub import compatibility
 from retq_hub.application import Application
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.errors import BackboneMismatch, UsageError
 from retq_hub.grids import logit_map
 from retq_hub.kinds import SEGMENTATION
-from retq_hub.pipeline import named
 from retq_hub.plans import layered
 from retq_hub.preparation import Needs, Scene
 from retq_hub.progress import Progress
 from retq_hub.query import Query
 from retq_hub.result import Reading, Result, Segmentation
+from retq_hub.roster import check_shape, checked, named
 from retq_hub.spec import BackboneSpec
 from retq_hub.store.contents import Contents
 from retq_hub.store.shard import Entry
@@ -49,21 +49,18 @@ class StoredPipeline:
         notes: What the user should know of how the queries fit the store, a line each.
 
     Raises:
-        UsageError: There is no query, or the store does not hold what one reads.
+        UsageError: The store does not hold what a query reads.
         BackboneMismatch: A query was made for another backbone.
     """
 
     def __init__(
         self, store: Store, queries: Mapping[str, Query], *, allow_mismatch: bool = False
     ) -> None:
-        if not queries:
-            raise UsageError("there is no query to apply", hint="`retq list` shows them")
         self.store = store
         self.queries = dict(queries)
-        self.notes: list[str] = []
+        self.notes = checked(self.queries, lambda query: _check(query, store, allow_mismatch))
         for name, query in self.queries.items():
-            if note := _check(name, query, store, allow_mismatch):
-                self.notes.append(note)
+            _check_held(name, query, store)
         self.needs = Needs.of(query.manifest for query in self.queries.values())
         self._rest = Application(
             {name: one for name, one in self.queries.items() if not _is_plain(one)},
@@ -165,8 +162,8 @@ class _Absent:
         return self._loaded.shared(vectors)
 
     @cached_property
-    def _loaded(self) -> LazyBackbone:
-        found = LazyBackbone(self.spec.id)
+    def _loaded(self) -> Backbone:
+        found = Backbone.asleep(self.spec.id)
         if found.weights_digest != self._contents.weights_digest:
             raise BackboneMismatch(
                 f"the store is of weights {self._contents.weights_digest}, those of {self.spec.id} "
@@ -213,29 +210,25 @@ def _segmentation(query: Query, scene: Scene, logits: Tensor) -> Segmentation:
     )
 
 
-def _check(name: str, query: Query, store: Store, allow_mismatch: bool) -> str:
-    """Refuse a query of another backbone, or of tokens that the store does not hold."""
+def _check(query: Query, store: Store, allow_mismatch: bool) -> str:
+    """Refuse a query of another backbone."""
     contents = store.contents
-    try:
-        note = compatibility.check(
-            query.manifest.backbone,
-            contents.backbone,
-            contents.weights_digest,
-            lambda: contents.fingerprint,
-            allow_mismatch,
-        )
-        compatibility.check_shape(
-            query.manifest,
-            contents.backbone,
-            floats=query.vector.shape[1],
-            attention=None if query.attention is None else query.attention[0].shape,
-        )
-    except BackboneMismatch as error:
-        raise BackboneMismatch(f"{name}: {error.found}", hint=error.hint) from error
+    note = compatibility.check(
+        query.manifest.backbone,
+        contents.backbone,
+        contents.weights_digest,
+        lambda: contents.fingerprint,
+        allow_mismatch,
+    )
+    check_shape(query, contents.backbone)
+    return note
+
+
+def _check_held(name: str, query: Query, store: Store) -> None:
+    """Refuse a query of tokens that the store does not hold."""
     if missing := store.missing(Needs.of([query.manifest])):
         raise UsageError(
             f"{name} reads {', '.join(missing)}, which {store.folder} does not hold: it holds "
-            f"{contents.text}",
+            f"{store.contents.text}",
             hint=f"`retq embed IMAGES -q {name} -o ANOTHER_STORE` holds it",
         )
-    return f"{name}: {note}" if note else ""

@@ -182,7 +182,7 @@ class Store:
             IntegrityError: The store is damaged.
         """
         plan = self.contents.plan if needs is None else needs.plan
-        self._check(Needs(plan=plan, embed=False, channels=False, guides=()))
+        self._check(Needs(plan=plan))
         return {
             (key, layer): self._one(image, tokens_name(key, layer)).float()
             for key, layers in plan.items()
@@ -197,7 +197,7 @@ class Store:
             UsageError: The store does not hold them.
             IntegrityError: The store is damaged.
         """
-        self._check(Needs(plan={}, embed=False, channels=True, guides=()))
+        self._check(Needs(plan={}, channels=True))
         return self._one(image, CHANNELS).float()
 
     def rows(self, image: str | Path) -> dict[str, Tensor]:

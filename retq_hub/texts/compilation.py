@@ -11,7 +11,7 @@ from torch import Tensor
 
 from retq_hub import delivery, goldens, pooling, registry, weights
 from retq_hub.artifact import Golden
-from retq_hub.backbone import LazyBackbone
+from retq_hub.backbone import Backbone
 from retq_hub.basis import Basis
 from retq_hub.errors import UsageError
 from retq_hub.features import TokenCache
@@ -163,7 +163,7 @@ def compile_text(
     delivery.check(output, name=name, version=version, summary=summary)
     spec = registry.backbone_spec(backbone)
     found = embed(spec, targets, template=template, tokenizer=tokenizer, progress=progress)
-    encoder = LazyBackbone(backbone, progress=progress)
+    encoder = Backbone.asleep(backbone, progress=progress)
     similarity = Similarity(scale=found.scale, per=found.spec.similarity)
     basis = last_layer(spec)
     golden = _golden(encoder, basis, similarity, found.vectors)
@@ -248,13 +248,11 @@ def _training() -> Training:
     )
 
 
-def _golden(
-    backbone: LazyBackbone, basis: Basis, similarity: Similarity, vectors: Tensor
-) -> Golden:
+def _golden(backbone: Backbone, basis: Basis, similarity: Similarity, vectors: Tensor) -> Golden:
     """Record what the texts give on the probe image."""
     cache = TokenCache(backbone=backbone)
     (block,) = cache.probe(basis)
     with one_thread():
-        tokens, whole = (backbone().shared(one) for one in (block, cache.probe_embedding()))
+        tokens, whole = (backbone.shared(one) for one in (block, cache.probe_embedding()))
         tokens = pooling.aligned(tokens, whole, scale=similarity.scale, per=similarity.per)
     return goldens.of_map([tokens], vectors, torch.zeros(len(vectors)))

@@ -11,14 +11,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from retq_hub.errors import ImageError, storage_errors
+from retq_hub.errors import ImageError
+from retq_hub.journal import Journal
 from retq_hub.kinds import CLASSIFICATION
 from retq_hub.manifest import QueryManifest
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Progress, Silent
 from retq_hub.segment import Job, Options, Outcome, check_owners, outside
 from retq_hub.storage import whole_file, write_text
-from retq_hub.summary import as_csv, as_lines, read_lines
+from retq_hub.summary import as_csv
 from retq_hub.volumes.montage import Montage
 from retq_hub.volumes.opening import content_digest, is_volume
 from retq_hub.volumes.stackfile import Writer, mask_file, probability_file
@@ -82,8 +83,8 @@ def segment_volumes(
         StorageError: The folder cannot be written.
     """
     options, progress = options or Options(), progress or Silent()
-    journal = output / "volumes.jsonl"
-    rows = {key_of(row): row for row in read_lines(journal, VolumeRow)}
+    journal = Journal(output, "volumes", VolumeRow, key_of)
+    rows = journal.rows
     owners = {row.table: row.volume for row in rows.values()}
     check_owners(jobs, lambda job: owners.get(_table(job)), output)
     todo = [
@@ -97,18 +98,11 @@ def segment_volumes(
             for note in (one for one in scan.notes if one not in said):
                 progress.note(note)
             said.update(scan.notes)
-            found = _one(pipeline, scan.volume, _Files(job, output, options), progress)
+            journal.add(_one(pipeline, scan.volume, _Files(job, output, options), progress))
         except ImageError as error:
             failed[str(job.image)] = error
-            continue
-        rows.update({key_of(row): row for row in found})
-        with storage_errors(journal), journal.open("a", encoding="utf-8") as stream:
-            stream.write(as_lines(found))
-    if rows:
-        write_text(journal, as_lines(rows.values()))
-        write_text(output / "volumes.csv", as_csv(rows.values(), VolumeRow))
     return Outcome(
-        rows=tuple(rows.values()),
+        rows=journal.end(),
         done=len(todo) - len(failed),
         skipped=len(jobs) - len(todo),
         failed=failed,
