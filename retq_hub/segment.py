@@ -139,7 +139,11 @@ def outside(jobs: Sequence[Job], output: Path) -> list[Job]:
         UsageError: All of it does.
     """
     inside = output.resolve()
-    found = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
+    found = [
+        job
+        for job in jobs
+        if job.url is not None or not job.image.resolve().is_relative_to(inside)
+    ]
     if jobs and not found:
         raise UsageError(
             f"the images lie in the output folder, {output}", hint="name another output folder"
@@ -283,7 +287,7 @@ def check_owners(jobs: Iterable[Job], owner_of: Callable[[Job], str | None], out
         owner = owner_of(job) or job.location
         if owner != job.location and Path(owner).resolve() != job.image.resolve():
             raise UsageError(
-                f"{output} has results of another {job.stem}: {owner}, not {job.image}",
+                f"{output} has results of another {job.stem}: {owner}, not {job.location}",
                 hint="name another output folder",
             )
 

@@ -90,6 +90,7 @@ class Reader:
         work = Work(self.pipeline, _NOWHERE, _ROWS)
 
         def prepare(item: Item) -> Ready:
+            _check_name(item.entry.location)
             return work.prepare(_job(item))
 
         def finish(item: Item, applied: tuple[Ready, Result]) -> Found:
@@ -120,6 +121,16 @@ class Reader:
 def split(items: tuple[Item, ...]) -> list[tuple[Item, ...]]:
     """Divide a task into tasks of one image each."""
     return [(item,) for item in items]
+
+
+def _check_name(location: str) -> None:
+    """Refuse a name that a table cannot hold, so that it costs no other image its rows."""
+    try:
+        location.encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(
+            f"the name of {location} is no UTF-8 text, tables hold no other", hint="rename it"
+        ) from error
 
 
 def _job(item: Item) -> Job:
