@@ -59,6 +59,7 @@ def read(location: str) -> bytes:
 
     Raises:
         ImageError: It is missing, cannot be read, or larger than any image may be.
+        UsageError: What reads such URLs is not installed.
     """
     if not is_url(location):
         return images.read(Path(location))
@@ -66,6 +67,11 @@ def read(location: str) -> bytes:
         with opened(location) as stream:
             content = stream.read(images.MAX_BYTES + 1)
     except (NotFoundError, NetworkError) as error:
+        raise ImageError(error.found, hint=error.hint) from error
+    except UsageError as error:
+        # What is not installed concerns all images; a URL that nobody could read, this one.
+        if isinstance(error.__cause__, ImportError):
+            raise
         raise ImageError(error.found, hint=error.hint) from error
     if len(content) > images.MAX_BYTES:
         raise ImageError(
