@@ -48,8 +48,8 @@ class Naive:
         self._bias, self._reader = found.bias[:1], reader
         self._ready = v2.Compose(
             [
-                v2.ToImage(),
                 v2.Resize((size, size), antialias=True),
+                v2.ToImage(),
                 v2.ToDtype(torch.float32, scale=True),
                 v2.Normalize(spec.preprocessing.mean, spec.preprocessing.std),
             ]

@@ -23,7 +23,9 @@ from machine import Machine, machine
 HERE = Path(__file__).resolve().parent
 ORDER = (
     "throughput",
+    "engines",
     "queries",
+    "new_query",
     "memory",
     "ray_scaling",
     "ray_kill",

@@ -5,7 +5,9 @@ scales. They are appended to the tokens as a block of their own on a finer grid,
 learns a weight for each.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retq_hub.smoothing import smoothed, steepness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,25 +43,25 @@ def pixel_channels(image: "Image.Image") -> "NDArray[np.float32]":
     """
     import numpy as np
     from PIL import Image
-    from scipy import ndimage
 
     resized = image.resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC)
-    colours = np.asarray(resized, dtype=np.float32) / 255
-    found: list[NDArray[np.floating[Any]]] = []
-    for channel in (colours[..., 0], green := np.ascontiguousarray(colours[..., 1])):
-        background = ndimage.gaussian_filter(channel, _BACKGROUND_PX)
+    colours: NDArray[np.float32] = np.asarray(resized, dtype=np.float32) / np.float32(255)
+    red, green = np.ascontiguousarray(colours[..., :2].transpose(2, 0, 1))
+    found: list[NDArray[np.float32]] = []
+    for channel in (red, green):
+        background = smoothed(channel, _BACKGROUND_PX)
         for scale in _SCALES_PX:
-            contrast = (ndimage.gaussian_filter(channel, scale) - background) / (background + 0.05)
+            contrast = (smoothed(channel, scale) - background) / (background + np.float32(0.05))
             found += [np.maximum(contrast, 0), np.maximum(-contrast, 0)]
     for scale in _SCALES_PX:
-        found.append(ndimage.gaussian_gradient_magnitude(green, scale) / (background + 0.05))
+        found.append(steepness(green, scale) / (background + np.float32(0.05)))
     stacked = np.stack([_halved(one) for one in found], axis=-1)
-    return stacked.reshape(SIDE * SIDE, N_CHANNELS).astype(np.float32, copy=False)
+    return stacked.reshape(SIDE * SIDE, N_CHANNELS)
 
 
-def _halved(values: "NDArray[np.floating[Any]]") -> "NDArray[np.floating[Any]]":
+def _halved(values: "NDArray[np.float32]") -> "NDArray[np.float32]":
     """Average over 2 x 2 pixels, added up row by row."""
     upper, lower = values[0::2], values[1::2]
-    mean: NDArray[np.floating[Any]]
-    mean = (upper[:, 0::2] + upper[:, 1::2] + lower[:, 0::2] + lower[:, 1::2]) / 4
-    return mean
+    total = upper[:, 0::2] + upper[:, 1::2] + lower[:, 0::2] + lower[:, 1::2]
+    total /= 4
+    return total

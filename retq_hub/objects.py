@@ -174,6 +174,12 @@ def _reading(location: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        why = error.__cause__
+        if why is not None and not isinstance(why, FileNotFoundError):
+            # A server that does not answer is called that too.
+            reason = (str(why).splitlines() or [""])[0] or type(why).__name__
+            found = f"{location} cannot be read ({reason})"
+            raise NetworkError(found, hint="check the address, or try again") from error
         raise NotFoundError(f"there is no file {location}", hint="check the URL") from error
     except _errors() as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__

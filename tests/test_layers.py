@@ -19,7 +19,6 @@ LINES: list[set[str]] = [
         "assessment.gradation",
         "basis",
         "boundary",
-        "channels",
         "contour",
         "deflate",
         "digest",
@@ -49,6 +48,7 @@ LINES: list[set[str]] = [
         "resampling",
         "retq_hub",
         "runs",
+        "smoothing",
         "store",
         "summary",
         "text",
@@ -60,6 +60,7 @@ LINES: list[set[str]] = [
     {
         "archives.failures",
         "batches",
+        "channels",
         "crossings",
         "decoding",
         "descent",

@@ -47,7 +47,6 @@ def test_a_url_that_nobody_could_read_is_one_image_of_many() -> None:
 
 
 def test_a_server_that_is_away_is_an_error_of_the_network() -> None:
-    pytest.importorskip("aiohttp", reason="http:// needs aiohttp")
     with pytest.raises(NetworkError), objects.opened("http://127.0.0.1:1/a.png"):
         pass
 
