@@ -42,7 +42,7 @@ def test_a_store_that_nothing_reads_says_what_is_missing() -> None:
 
 
 def test_a_url_that_nobody_could_read_is_one_image_of_many() -> None:
-    with pytest.raises(ImageError, match="nowhere://bucket/a.png cannot be read here"):
+    with pytest.raises(ImageError, match=r"nowhere://bucket/a\.png cannot be read here"):
         objects.read("nowhere://bucket/a.png")
 
 
