@@ -19,6 +19,10 @@ from retq_hub.runs import from_toggles
 __all__ = ["Outline", "Samples", "bilinear", "samples"]
 
 
+_LEAST = float(np.finfo(np.float32).min)
+"""Stands for what is no number: it is below every cut."""
+
+
 class Samples(NamedTuple):
     """Where pixels lie between samples, along one axis.
 
@@ -91,6 +95,7 @@ class Outline:
     """
 
     def __init__(self, grid: NDArray[np.float32], cut: float) -> None:
+        grid = np.nan_to_num(grid, nan=_LEAST)
         marked = grid > cut
         upper, column = _crossed_cells(marked)
         corners = np.stack([upper, np.minimum(upper + 1, len(grid) - 1)])

@@ -76,6 +76,9 @@ def read(path: Path) -> bytes:
         ImageError: It is missing, empty, a folder, cannot be read, or larger than any image may be.
     """
     with decoding(path, ImageError):
+        # A device or a pipe may give bytes without end, or none and keep whoever reads waiting.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ImageError(f"{path} is no file", hint="name an image")
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise ImageError(
                 f"{path} has {path.stat().st_size} bytes, at most {MAX_BYTES} are read",

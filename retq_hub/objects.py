@@ -4,6 +4,7 @@ A location is an absolute path or a URL. Credentials are the store's own matter:
 where its library looks for them, never from a URL.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ _FOREIGN = {
 """What stores raise that is no OSError, by the modules that are there if they do."""
 
 
+_PASSWORD = re.compile(r":/+[^/?#]*:[^/?#]*@([^/?#:]*)")
+"""In a URL, or in one of several that are chained."""
+
+
 def is_url(text: str) -> bool:
     """Whether a text is a URL, and no path."""
     scheme, _, rest = text.partition("://")
@@ -38,14 +43,14 @@ def located(text: str) -> str:
     Raises:
         UsageError: The URL holds a password.
     """
+    if secret := _PASSWORD.search(text):
+        raise UsageError(
+            f"a URL of {secret[1]} holds a password, which would stand in the results",
+            hint="give it to the store's library, as its documentation says",
+        )
     if not is_url(text):
         return str(Path(text).expanduser().absolute())
     parts = urlsplit(text)
-    if parts.password is not None:
-        raise UsageError(
-            f"a URL of {parts.hostname} holds a password, which would stand in the results",
-            hint="give it to the store's library, as its documentation says",
-        )
     return url2pathname(parts.path) if parts.scheme == "file" else text
 
 
@@ -54,6 +59,7 @@ def read(location: str) -> bytes:
 
     Raises:
         ImageError: It is missing, cannot be read, or larger than any image may be.
+        UsageError: What reads such URLs is not installed.
     """
     if not is_url(location):
         return images.read(Path(location))
@@ -61,6 +67,11 @@ def read(location: str) -> bytes:
         with opened(location) as stream:
             content = stream.read(images.MAX_BYTES + 1)
     except (NotFoundError, NetworkError) as error:
+        raise ImageError(error.found, hint=error.hint) from error
+    except UsageError as error:
+        # What is not installed concerns all images; a URL that nobody could read, this one.
+        if isinstance(error.__cause__, ImportError):
+            raise
         raise ImageError(error.found, hint=error.hint) from error
     if len(content) > images.MAX_BYTES:
         raise ImageError(

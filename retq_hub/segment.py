@@ -15,6 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 from PIL import Image
 
 from retq_hub import objects
+from retq_hub.backbone import Backbone
 from retq_hub.digest import bytes_digest, file_digest
 from retq_hub.errors import ImageError, NotFoundError, UsageError
 from retq_hub.heatmap import photograph
@@ -139,7 +140,9 @@ def outside(jobs: Sequence[Job], output: Path) -> list[Job]:
         UsageError: All of it does.
     """
     inside = output.resolve()
-    found = [job for job in jobs if not job.image.resolve().is_relative_to(inside)]
+    found = [
+        job for job in jobs if job.url is not None or not job.image.resolve().is_relative_to(inside)
+    ]
     if jobs and not found:
         raise UsageError(
             f"the images lie in the output folder, {output}", hint="name another output folder"
@@ -275,7 +278,7 @@ def check_owners(jobs: Iterable[Job], owner_of: Callable[[Job], str | None], out
         owner = owner_of(job) or job.location
         if owner != job.location and Path(owner).resolve() != job.image.resolve():
             raise UsageError(
-                f"{output} has results of another {job.stem}: {owner}, not {job.image}",
+                f"{output} has results of another {job.stem}: {owner}, not {job.location}",
                 hint="name another output folder",
             )
 
@@ -294,11 +297,7 @@ def _is_done(
             row = rows.get((job.location, name, target.name))
             if row is None or row.digest != query.manifest.digest:
                 return False
-            if row.weights_digest != pipeline.backbone.weights_digest:
-                return False
-            if row.preprocessing_digest not in (None, pipeline.backbone.spec.preprocessing_digest):
-                return False
-            if lacks(row, query.manifest, options):
+            if not _is_of(row, pipeline.backbone) or lacks(row, query.manifest, options):
                 return False
             found.append(row)
     if not all((output / file).is_file() for file in wanted(job, found, options)):
@@ -310,3 +309,13 @@ def _is_done(
     except OSError:
         return False
     return all(row.image_sha256 == digest for row in found)
+
+
+def _is_of(row: Row, backbone: Backbone) -> bool:
+    """Whether a row comes from this very backbone; older ones do not say all of it."""
+    here = Origin.of(backbone, row.image_sha256)
+    return (
+        row.weights_digest == here.weights_digest
+        and row.preprocessing_digest in (None, here.preprocessing_digest)
+        and row.engine in (None, here.engine)
+    )

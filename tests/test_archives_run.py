@@ -16,7 +16,7 @@ from retq_hub.archives import parts
 from retq_hub.archives.filing import by_workers, file_images
 from retq_hub.archives.run import run
 from retq_hub.archives.sources import Sources
-from retq_hub.errors import UsageError
+from retq_hub.errors import IntegrityError, UsageError
 from retq_hub.pipeline import Pipeline
 from retq_hub.pools.cluster import Cluster
 from retq_hub.progress import Silent
@@ -133,6 +133,86 @@ def test_failures_are_listed_and_tried_again(
     done = run(pipeline, Sources([str(images)]), out)
     assert (done.done, done.skipped, done.failed) == (1, 6, {})
     assert not (out / "failed.csv").exists()
+
+
+def test_where_all_fail_all_are_listed(pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("image\nnone.png\nneither.png\n")
+    done = file_images(pipeline, Sources([str(tmp_path / "list.csv")]), tmp_path / "out")
+    assert (done.done, len(done.failed)) == (0, 2)
+    assert (tmp_path / "out" / "failed.csv").read_text().count("there is no file") == 2
+
+
+def test_a_name_that_is_no_text_costs_no_other_image(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    (images / "eye0.png").rename(images / os.fsdecode(b"\xff.png"))
+    done = run(pipeline, Sources([str(images)]), tmp_path / "out")
+    assert (done.done, len(done.failed)) == (6, 1)
+    assert b"\xff.png is no UTF-8 text" in (tmp_path / "out" / "failed.csv").read_bytes()
+
+
+def test_a_list_that_climbs_writes_nothing_outside(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "list.csv").write_text("image\n../data/images/eye0.png\n")
+    before, out = {*tmp_path.rglob("*")}, tmp_path / "out"
+    done = file_images(pipeline, Sources([str(tmp_path / "lists" / "list.csv")]), out)
+    assert done.done == 1
+    assert all(one.is_relative_to(out) for one in {*tmp_path.rglob("*")} - before)
+
+
+def test_urls_that_differ_in_a_stroke_are_two_images(
+    pipeline: Pipeline, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    store.pipe("/eyes/a.png", (images / "eye0.png").read_bytes())
+    (images / "list.csv").write_text("image\nmemory://eyes/a.png\nmemory://eyes//a.png\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    try:
+        done = file_images(pipeline, Sources([str(images / "list.csv")]), out)
+    finally:
+        store.rm("/eyes", recursive=True)
+    assert done.done + len(done.failed) == 2
+    assert "memory://eyes/a.png" in {row.image for row in done.rows}
+
+
+def test_a_damaged_part_is_named(pipeline: Pipeline, images: Path, tmp_path: Path) -> None:
+    out, sources = tmp_path / "out", Sources([str(images)])
+    run(pipeline, sources, out, part_images=4)
+    first, _ = sorted((out / "parts").iterdir())
+    first.write_bytes(first.read_bytes()[:100])
+    with pytest.raises(IntegrityError, match=f"{first.name} is damaged"):
+        run(pipeline, sources, out, part_images=4)
+    first.unlink()
+    assert run(pipeline, sources, out, part_images=4).done == 4
+
+
+def test_embeddings_that_a_kill_left_without_their_rows_are_not_doubled(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    out, sources = tmp_path / "out", Sources([str(images)])
+    run(pipeline, sources, out, embeddings=True, part_images=4)
+    sorted((out / "parts").iterdir())[0].unlink()
+    run(pipeline, sources, out, embeddings=True, part_images=3)
+    assert Counter(parts.read(out, kind="embeddings").column("image").to_pylist()) == Counter(
+        entry.location for entry in sources
+    )
+
+
+def test_clearing_a_folder_ends_with_its_ledger(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    out, sources = tmp_path / "out", Sources([str(images)])
+    run(pipeline, sources, out)
+    (part,) = (out / "parts").iterdir()
+    part.unlink()
+    part.mkdir()  # It cannot be removed like a file: clearing ends here.
+    with pytest.raises(OSError, match=part.name):
+        run(pipeline, sources, out, force=True)
+    assert (out / "archive.json").is_file()
 
 
 def test_an_image_that_is_listed_twice_is_done_once(

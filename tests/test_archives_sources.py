@@ -82,12 +82,28 @@ def test_object_stores_are_listed_and_not_counted() -> None:
         (b"path\na.png\n", "has no column 'image', only path"),
         (b"image\na.png,b\n", "line 2, has more cells"),
         (b"image\n\xff\n", "UTF-8"),
+        (b"image," + b"x" * 200_000 + b"\n", "field larger"),
+        (b"image,age\n,3\n", "names no image: ''"),
+        (b"image\na\0.png\n", "names no image"),
     ],
 )
 def test_a_list_that_makes_no_sense_is_named(content: bytes, text: str, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(content)
     with pytest.raises(DatasetError, match=text):
         list(Sources([str(tmp_path / "list.csv")]))
+
+
+@pytest.mark.parametrize("before", ["", "filecache::"])
+def test_a_password_is_not_told(before: str, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"image\n{before}https://me:secret@there/a.png\n")
+    with pytest.raises(UsageError, match="a URL of there holds a password") as caught:
+        list(Sources([str(tmp_path / "list.csv")]))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_link_back_to_its_folder_doubles_nothing(images: Path) -> None:
+    (images / "again").symlink_to(images)
+    assert places(Sources([str(images)])) == ["eye0.png", "eye1.png", "eye2.png"]
 
 
 def test_one_column_has_one_type(tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ def test_what_is_equal_to_the_cut_is_not_marked() -> None:
     ).tolist() == [49]
 
 
+@pytest.mark.parametrize("odd", [np.nan, -np.inf, np.inf])
+def test_what_is_no_number_marks_nothing_and_leaves_the_rest(odd: float) -> None:
+    grid = smooth(3, 9)
+    broken = grid.copy()
+    broken[4, 4] = odd
+    ours = decode(Outline(broken, 0.0).runs(90, 90), 90, 90)
+    theirs = decode(Outline(grid, 0.0).runs(90, 90), 90, 90)
+    assert bool(ours[45, 45]) is (odd == np.inf)
+    assert (ours == theirs)[:35].all()
+    assert (ours == theirs)[55:].all()
+
+
 @given(SIDES, SIZES)
 def test_samples_are_those_of_upsampling(grid: int, size: int) -> None:
     left, share, first = samples(size, grid)

@@ -1,11 +1,16 @@
 """Engines compute what the encoder does, wherever they take it from."""
 
+import os
+import pickle
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import tiny as tiny_vit
 import torch
+from PIL import Image
 from tiny import SPEC, Tiny
 from torch import Tensor
 
@@ -19,6 +24,7 @@ from retq_hub.engines.openvino import OpenVinoEngine
 from retq_hub.errors import UsageError
 from retq_hub.manifest import from_json
 from retq_hub.spec import BackboneSpec
+from retq_hub.tiling import PassKey
 
 ALL = [
     Choice(engine=engine, precision=precision)
@@ -185,3 +191,38 @@ def test_results_stay_what_they_are_when_the_engine_runs_again(tiny: Tiny, cache
     kept = first.clone()
     engine(255 - squares(1, 64), (1,), norm=True, embed=False)
     assert torch.equal(first, kept)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="affinities are read from /proc")
+def test_no_thread_is_pinned_to_the_cores_that_other_processes_take(tiny: Tiny, cache: Path):
+    engine = OpenVinoEngine(tiny.backbone.graphs)
+    squares = torch.zeros(64, 64, 64, 3, dtype=torch.uint8)
+    ours, seen = os.sched_getaffinity(0), []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.001):
+            for task in Path("/proc/self/task").iterdir():
+                with suppress(ProcessLookupError):
+                    seen.append(os.sched_getaffinity(int(task.name)))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    for _ in range(10):
+        engine(squares, [1], norm=True, embed=False)
+    over.set()
+    watching.join()
+    assert seen
+    assert all(one == ours for one in seen)
+
+
+@pytest.mark.parametrize("choice", ALL, ids=str)
+def test_a_worker_runs_the_same_engine(tiny: Tiny, cache: Path, choice: Choice):
+    engine = build(choice, tiny.backbone.graphs)
+    backbone = tiny.backbone.with_engine(engine).with_decoding("scaled")
+    sent = pickle.loads(pickle.dumps(backbone))
+    assert (sent.engine.name, sent.engine.precision) == (choice.engine, choice.precision)
+    assert sent.spec == backbone.spec
+    image, passes = Image.new("RGB", (70, 90), (120, 60, 30)), {PassKey(64, 1, norm=True): (1,)}
+    ours, theirs = backbone.tokens(image, passes), sent.tokens(image, passes)
+    assert all(torch.equal(ours[0][key], theirs[0][key]) for key in ours[0])

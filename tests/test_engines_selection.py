@@ -190,12 +190,22 @@ def test_results_in_bfloat16_are_near_and_say_so(pipeline: Pipeline):
     assert np.array_equal(pipeline(image)["mine"].logits, theirs)
 
 
-def test_a_damaged_record_is_made_anew(tiny: Tiny, cache: Path):
+@pytest.mark.parametrize(
+    "record",
+    [
+        "{",
+        "[]",
+        '{"engines": [7]}',
+        '{"engines": [{"engine": "openvino", "precision": "float32", "device": "cpu", "ms": "1"}]}',
+        '{"engines": [{"engine": "openvino", "precision": "float32", "drift": {"tokens": "0"}}]}',
+    ],
+)
+def test_a_damaged_record_is_made_anew(record: str, tiny: Tiny, cache: Path):
     told = Told()
     what = tiny.backbone.candidacy()
     select(what, "openvino", "float32", progress=told)
     (path,) = (cache / "engines").iterdir()
-    path.write_text("{")
+    path.write_text(record)
     found = select(what, "openvino", "float32", progress=told)
     assert isinstance(found.engine, OpenVinoEngine)
     assert len(told.lines) == 2

@@ -41,6 +41,11 @@ def test_a_store_that_nothing_reads_says_what_is_missing() -> None:
         list(objects.walk("nowhere://bucket", (".png",)))
 
 
+def test_a_url_that_nobody_could_read_is_one_image_of_many() -> None:
+    with pytest.raises(ImageError, match=r"nowhere://bucket/a\.png cannot be read here"):
+        objects.read("nowhere://bucket/a.png")
+
+
 def test_a_server_that_is_away_is_an_error_of_the_network() -> None:
     with pytest.raises(NetworkError), objects.opened("http://127.0.0.1:1/a.png"):
         pass

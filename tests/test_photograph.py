@@ -1,6 +1,7 @@
 """JPEGs decoded at a fraction of their size: where, how large, and that they behave as in full."""
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,6 +126,13 @@ def test_files_are_read_whole_and_missing_ones_named(tmp_path: Path) -> None:
         read(tmp_path / "none.jpg")
     with pytest.raises(ImageError, match="is a folder"):
         read(tmp_path)
+
+
+def test_what_gives_bytes_without_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "eye.jpg")
+    for place in (tmp_path / "eye.jpg", Path("/dev/zero")):
+        with pytest.raises(ImageError, match="is no file"):
+            read(place)
 
 
 def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path) -> None:

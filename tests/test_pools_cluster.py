@@ -1,5 +1,7 @@
+import os
 import pickle
 import socket
+import subprocess
 import sys
 import time
 
@@ -57,6 +59,23 @@ def test_there_are_as_many_workers_as_there_is_room_for() -> None:
         connected(Cluster(gpus=1)),
     ):
         pass
+
+
+def test_an_address_in_the_environment_is_not_asked_for() -> None:
+    pytest.importorskip("ray")
+    script = (
+        "from retq_hub.pools.cluster import Cluster, connected\n"
+        "with connected(Cluster(workers=1)) as (_, n_workers): print(n_workers)"
+    )
+    environment = {
+        **os.environ,
+        "RAY_ADDRESS": "127.0.0.1:1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
 
 
 def test_errors_travel_as_they_are() -> None:

@@ -11,6 +11,7 @@ import pytest
 from eyes import draw, make_folders
 from PIL import Image
 
+from retq_hub.engines.eager import TorchEngine
 from retq_hub.errors import NotFoundError, UsageError
 from retq_hub.pipeline import Pipeline
 from retq_hub.progress import Silent
@@ -115,6 +116,19 @@ def test_another_query_of_the_same_name_is_done_again(
     other = make_query(tmp_path / "other", name="tiny-disc", version="2.0.0", seed=9)
     changed = Pipeline.from_pretrained([other], backbone=pipeline.backbone)
     assert segment(changed, jobs, tmp_path / "out").done == 3
+
+
+def test_what_another_engine_said_is_done_again(
+    pipeline: Pipeline, images: Path, tmp_path: Path
+) -> None:
+    jobs = find_images([str(images)])
+    segment(pipeline, jobs, tmp_path / "out")
+    backbone = pipeline.backbone
+    engine = TorchEngine(backbone.graphs.encoder(), precision="bfloat16")
+    half = Pipeline(backbone=backbone.with_engine(engine), queries=pipeline.queries)
+    again = segment(half, jobs, tmp_path / "out")
+    assert again.done == 3
+    assert {row.engine for row in again.rows} == {"torch bfloat16"}
 
 
 def test_bad_images_do_not_stop_the_good_ones(

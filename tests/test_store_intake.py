@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from stores import eyes
 from tiny import Tiny
 
 from retq_hub.backbone import Backbone
 from retq_hub.errors import IntegrityError, UsageError
-from retq_hub.preparation import Needs
+from retq_hub.images import decode
+from retq_hub.photograph import Photograph
+from retq_hub.preparation import Needs, prepare
 from retq_hub.segment import find_images
 from retq_hub.store.intake import embed
 from retq_hub.store.store import Store
@@ -47,7 +51,7 @@ def test_an_image_that_vanished_is_told(tiny: Tiny, tmp_path: Path) -> None:
     images[1].unlink()
     done = embed(tiny.backbone, jobs, tmp_path / "store", NEEDS)
     assert done.done == 2
-    assert "No such file" in str(done.failed[str(images[1])])
+    assert "there is no file" in str(done.failed[str(images[1])])
 
 
 def test_a_layer_that_is_not_there_is_refused(tiny: Tiny, tmp_path: Path) -> None:
@@ -62,3 +66,19 @@ def test_tokens_that_are_no_numbers_are_refused(tiny: Tiny, tmp_path: Path) -> N
     jobs = find_images([str(eyes(tmp_path)[0])])
     with pytest.raises(IntegrityError, match="no numbers"):
         embed(broken, jobs, tmp_path / "store", NEEDS)
+
+
+def test_a_store_holds_what_its_decoding_gives(tiny: Tiny, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.jpg")
+    backbone = tiny.backbone.with_decoding("scaled")
+    embed(backbone, find_images([str(tmp_path / "large.jpg")]), tmp_path / "store", NEEDS)
+    photograph = Photograph.opened(tmp_path / "large.jpg", decoding="scaled")
+    needs = Needs(plan=NEEDS.plan, embed=True)
+    _, expected = backbone.run([prepare(photograph, needs, backbone.spec)], needs)[0]
+    _, full = tiny.backbone.tokens(decode(tmp_path / "large.jpg"), NEEDS.plan, embed=True)
+    assert expected is not None
+    assert full is not None
+    found = Store(tmp_path / "store").embedding(tmp_path / "large.jpg")
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, full)

@@ -117,3 +117,17 @@ def test_a_shard_of_something_else_is_damage(tmp_path: Path, tiny: Tiny) -> None
     written(tmp_path)
     with pytest.raises(IntegrityError, match="is damaged"):
         Shard(tmp_path, 0, holding(tiny.backbone, Needs(plan={})))
+
+
+@pytest.mark.parametrize("stem", ["../eye", "/eye"])
+def test_a_shard_that_names_files_elsewhere_is_damage(
+    stem: str, tmp_path: Path, contents: Contents
+) -> None:
+    entry = Entry(image="eye.png", sha256="0" * 64, width=9, height=7, stem=stem)
+    tensors = {
+        name: torch.zeros(1, *row.shape, dtype=getattr(torch, row.dtype))
+        for name, row in contents.tensors.items()
+    }
+    write_shard(tmp_path, 0, [entry], tensors)
+    with pytest.raises(IntegrityError, match="is damaged"):
+        Shard(tmp_path, 0, contents)

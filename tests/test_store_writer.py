@@ -1,6 +1,7 @@
 """Filling a store: full shards are written, what is there is not doubled, kills lose little."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -89,6 +90,18 @@ def test_two_cannot_fill_a_store_at_once(tmp_path: Path, contents: Contents) -> 
     with Writer(tmp_path, contents), pytest.raises(UsageError, match="another process is writing"):
         Writer(tmp_path, contents).__enter__()
     fill(tmp_path, contents, range(1))
+
+
+def test_a_full_disk_is_said(tmp_path: Path, contents: Contents) -> None:
+    fill(tmp_path, contents, range(0))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(StorageError, match="shard-000000"):
+            fill(tmp_path, contents, range(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert numbers(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, contents: Contents) -> None:

@@ -16,7 +16,7 @@ class Failures:
     """Lists failures as they come; that of an earlier run is begun anew.
 
     Args:
-        folder: Of the results.
+        folder: Of the results; made if it is not there.
 
     Attributes:
         found: The reason for each image.
@@ -26,6 +26,7 @@ class Failures:
         self.found: dict[str, ImageError] = {}
         self._path = folder / FILE
         with storage_errors(self._path):
+            folder.mkdir(parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
 
     def add(self, image: str, error: ImageError) -> None:
@@ -34,7 +35,10 @@ class Failures:
         Raises:
             StorageError: The folder cannot be written.
         """
-        with storage_errors(self._path), self._path.open("a", newline="", encoding="utf-8") as file:
+        with (
+            storage_errors(self._path),
+            self._path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             writer = csv.writer(file, lineterminator="\n")
             if not self.found:
                 writer.writerow(_HEADING)

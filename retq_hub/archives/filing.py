@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
 from retq_hub.archives.failures import Failures
 from retq_hub.archives.sources import Sources
@@ -31,11 +32,16 @@ _Outcome: TypeAlias = Done[Job, list[Row], ImageError]
 def jobs(sources: Sources) -> list[Job]:
     """Name the files of an archive's images, as `retq_hub.segment.find_images` does."""
     entries = {entry.location: entry for entry in sources}
-    found = named({Path(one.given): Path(one.name) for one in entries.values()})
+    found = named({_stand_in(one.given): Path(one.name) for one in entries.values()})
     return [
         replace(job, url=one.given if is_url(one.given) else None)
         for job, one in zip(found, entries.values(), strict=True)
     ]
+
+
+def _stand_in(given: str) -> Path:
+    """Give a path that stands for an image; URLs that differ have paths that do."""
+    return Path(quote(given, safe="") if is_url(given) else given)
 
 
 def file_images(

@@ -13,7 +13,7 @@ from typing import Any
 
 from retq_hub.archives.work import Found
 from retq_hub.digest import bytes_digest
-from retq_hub.errors import NotFoundError, UsageError
+from retq_hub.errors import IntegrityError, NotFoundError, UsageError
 from retq_hub.storage import whole_file
 from retq_hub.summary import Row
 
@@ -47,10 +47,14 @@ class Parts:
         self._found: list[Found] = []
 
     def done(self) -> set[bytes]:
-        """Give the seals of all images that the parts hold."""
+        """Give the seals of all images that the parts hold.
+
+        Raises:
+            IntegrityError: A part is damaged.
+        """
         found: set[bytes] = set()
         for path in _files(self._folder, PARTS):
-            column = self._parquet.read_table(path, columns=["image"]).column("image")
+            column = _table(path, ["image"]).column("image")
             found.update(seal(one) for one in column.unique().to_pylist())
         return found
 
@@ -62,9 +66,12 @@ class Parts:
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove what a killed run left half-written."""
+        """Remove what a killed run left half-written: embeddings without their part, too."""
         for kind in (PARTS, EMBEDDINGS):
             for path in (self._folder / kind).glob(".part-*"):
+                path.unlink()
+        for path in _files(self._folder, EMBEDDINGS):
+            if not (self._folder / PARTS / path.name).is_file():
                 path.unlink()
 
     def add(self, found: Found) -> None:
@@ -166,19 +173,31 @@ def read(folder: str | Path, *, kind: str = PARTS, columns: Sequence[str] | None
 
     Raises:
         NotFoundError: The folder has no such results.
+        IntegrityError: A part is damaged.
         UsageError: pyarrow is not installed.
     """
     pa = _arrow()
-    from pyarrow import parquet
-
     paths = _files(Path(folder), kind)
     if not paths:
         raise NotFoundError(
             f"{folder} has no {kind}", hint="`retq segment --format parquet` writes them"
         )
     wanted = None if columns is None else list(columns)
-    tables = [parquet.read_table(path, columns=wanted) for path in paths]
+    tables = [_table(path, wanted) for path in paths]
     return pa.concat_tables(tables, promote_options="default")
+
+
+def _table(path: Path, columns: list[str] | None) -> Any:  # noqa: ANN401
+    """Read a part."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        return parquet.read_table(path, columns=columns, partitioning=None)
+    except (ArrowException, OSError) as error:
+        raise IntegrityError(
+            f"{path} is damaged: {str(error).splitlines()[0]}",
+            hint="delete it and run the same command again: it makes anew what is missing",
+        ) from error
 
 
 def _files(folder: Path, kind: str) -> list[Path]:

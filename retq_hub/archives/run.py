@@ -109,8 +109,9 @@ def run(
 def _begin(parts: Parts, ledger: Ledger, output: Path, force: bool) -> None:
     """Make a folder ready for results of a ledger, or refuse it."""
     if force:
-        (output / FILE).unlink(missing_ok=True)
+        # The ledger goes last: parts without one would pass for those of whoever comes next.
         parts.clear()
+        (output / FILE).unlink(missing_ok=True)
     ledger.check(output)
     ledger.write(output)
     parts.tidy()

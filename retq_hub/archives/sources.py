@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from retq_hub import objects
-from retq_hub.errors import DatasetError, NotFoundError, UsageError
+from retq_hub.errors import BadInputError, DatasetError, NotFoundError, UsageError
 from retq_hub.images import SUFFIXES
 
 __all__ = ["LIST_SUFFIXES", "Entry", "Sources", "is_list"]
@@ -148,9 +148,20 @@ def _entry(one: str, location: str, argument: str, *, flat: bool = False) -> Ent
 def _listed(line: dict[str, Any], where: str) -> Entry:
     """Make an entry of a list's line; a path is relative to the list."""
     given = str(line.pop(_IMAGE) or "")
-    name = given.rpartition("/")[2] if objects.is_url(given) or Path(given).is_absolute() else given
+    name = _name(given)
+    if not name.strip(".") or "\0" in given:
+        raise DatasetError(
+            f"{where} has a line that names no image: {given!r}", hint="leave such lines out"
+        )
     full = given if objects.is_url(given) else _joined(where, given)
     return Entry(location=objects.located(full), given=full, name=name, carried=tuple(line.items()))
+
+
+def _name(given: str) -> str:
+    """Name an image of a list, so that its files lie in the folder of the results."""
+    path = Path(given)
+    inside = not (objects.is_url(given) or path.is_absolute() or ".." in path.parts)
+    return given if inside and path.name else given.rpartition("/")[2]
 
 
 def _joined(where: str, path: str) -> str:
@@ -159,10 +170,18 @@ def _joined(where: str, path: str) -> str:
 
 
 def _local_walk(folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
-    for path in sorted(Path(folder).iterdir()):
+    try:
+        inside = sorted(Path(folder).iterdir())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BadInputError(f"cannot list {folder}: {reason}", hint="check the folder") from error
+    for path in inside:
         if path.name.startswith("."):
             continue
         if path.is_dir():
+            # A link may lead back to where it lies, and on without end.
+            if path.is_symlink():
+                continue
             yield from _local_walk(str(path), suffixes)
         elif path.suffix.lower() in suffixes:
             yield str(path)
@@ -176,8 +195,10 @@ def _csv_types(location: str) -> dict[str, Any]:
     with objects.opened(location) as stream, _text(stream) as text:
         try:
             heading = next(csv.reader(text), [])
-        except UnicodeDecodeError as error:
-            raise DatasetError(f"{location} is no UTF-8 text", hint="save it as UTF-8") from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DatasetError(
+                f"{location} is no CSV in UTF-8: {error}", hint="save it as UTF-8"
+            ) from error
     return dict.fromkeys(heading)
 
 

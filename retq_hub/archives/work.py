@@ -88,6 +88,7 @@ class Reader:
         work = Work(self.pipeline, _NOWHERE, _ROWS)
 
         def prepare(item: Item) -> Ready:
+            _check_name(item.entry.location)
             return work.prepare(_job(item))
 
         def finish(item: Item, applied: tuple[Ready, Result]) -> Found:
@@ -113,6 +114,16 @@ class Reader:
             runs=tuple(masks),
             embedding=result.embedding if self.embeddings else None,
         )
+
+
+def _check_name(location: str) -> None:
+    """Refuse a name that a table cannot hold, so that it costs no other image its rows."""
+    try:
+        location.encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(
+            f"the name of {location} is no UTF-8 text, tables hold no other", hint="rename it"
+        ) from error
 
 
 def _job(item: Item) -> Job:

@@ -63,6 +63,8 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # Pinned, the threads of all processes of a machine would share its first cores.
+            "ENABLE_CPU_PINNING": False,
         }
         return _Compiled(self._core.compile_model(model, "CPU", options), names)
 

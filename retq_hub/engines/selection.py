@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from retq_hub.digest import json_digest
 from retq_hub.engines import drift, hardware, trial
 from retq_hub.engines.choice import PLAIN, Choice, build, candidates
@@ -170,11 +172,9 @@ def _read(path: Path) -> dict[Choice, _Record]:
     """Read what was measured before; nothing where the file is not there or of another kind."""
     try:
         return dict(map(_row, read_json(path)["engines"]))
-    except (RetqError, KeyError, TypeError):
+    except (RetqError, KeyError, TypeError, msgspec.ValidationError):
         return {}
 
 
 def _row(row: Mapping[str, Any]) -> tuple[Choice, _Record]:
-    choice = Choice(engine=row["engine"], precision=row["precision"], device=row["device"])
-    found = None if row["drift"] is None else Drift(**row["drift"])
-    return choice, _Record(ms=row["ms"], drift=found)
+    return msgspec.convert(row, Choice), msgspec.convert(row, _Record)

@@ -108,7 +108,8 @@ def _start(ray: Any, cluster: Cluster) -> None:  # noqa: ANN401
         talk |= {"logging_level": "ERROR"}
     if cluster.address is None:
         n_cpus = (cluster.workers or _n_cores() // cluster.cpus or 1) * cluster.cpus
-        ray.init(num_cpus=n_cpus, include_dashboard=False, **talk)
+        # Said, so that no address in the environment is taken for one that was asked for.
+        ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, **talk)
         return
     try:
         with nullcontext() if cluster.debug else _hushed():

@@ -171,7 +171,9 @@ class _Crew(Generic[T, R]):
         self._work = work
         self._hands: list[_Hand[T]] = []
         self._stillborn = 0
-        self._deaths = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
+        there = ray.exceptions
+        # An outcome is lost with the machine that holds it, even if its worker has ended well.
+        self._deaths = (there.RayActorError, there.OutOfMemoryError, there.ObjectLostError)
         options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus}
         self._worker = ray.remote(_Worker).options(**options)
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from retq_hub.backbone import Backbone
-from retq_hub.digest import file_digest
+from retq_hub.digest import bytes_digest
 from retq_hub.engines.engine import label
 from retq_hub.errors import ImageError, IntegrityError
-from retq_hub.images import decode
+from retq_hub.images import read
 from retq_hub.outputs import Job
+from retq_hub.photograph import Photograph
 from retq_hub.plans import TokenSet
 from retq_hub.preparation import Needs, Scene, prepare
 from retq_hub.progress import Progress, Silent
@@ -103,26 +104,21 @@ def embed(
 
 def _add(backbone: Backbone, job: Job, needs: Needs, writer: Writer) -> bool:
     """Add an image unless it is there, and say whether it was not."""
-    digest = _digest(job.image)
-    if (str(job.image), digest) in writer:
+    content, name = read(job.image), str(job.image)
+    digest = bytes_digest(content)
+    if (name, digest) in writer:
         return False
-    prepared = prepare(decode(job.image), needs, backbone.spec)
+    decoding = backbone.spec.preprocessing.decoding
+    image = Photograph.from_bytes(content, name, decoding=decoding)
+    prepared = prepare(image, needs, backbone.spec)
     ((tokens, embedding),) = backbone.run([prepared], needs)
     assert embedding is not None, "it was asked for"
     width, height = prepared.scene.size
     rows = _rows(tokens, embedding, prepared.scene)
     _check(rows, job, backbone)
-    entry = Entry(image=str(job.image), sha256=digest, width=width, height=height, stem=job.stem)
+    entry = Entry(image=name, sha256=digest, width=width, height=height, stem=job.stem)
     writer.add(entry, rows)
     return True
-
-
-def _digest(image: Path) -> str:
-    try:
-        return file_digest(image)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ImageError(f"cannot read {image}: {reason}", hint="check the path") from error
 
 
 def _rows(tokens: TokenSet, embedding: Tensor, scene: Scene) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from retq_hub.errors import IntegrityError
+from retq_hub.errors import IntegrityError, StorageError
 from retq_hub.storage import whole_file
 from retq_hub.store.contents import Contents
 
@@ -82,7 +82,12 @@ def write_shard(
     """
     data, index = _paths(folder, number)
     with whole_file(data) as temporary:
-        save_file(dict(tensors), temporary)
+        try:
+            save_file(dict(tensors), temporary)
+        except SafetensorError as error:
+            raise StorageError(
+                f"cannot write {data}: {error}", hint="free some space or choose another place"
+            ) from error
     rows = [
         asdict(entry) | {"crc32": [_check_sum(tensors[name][place]) for name in sorted(tensors)]}
         for place, entry in enumerate(entries)
@@ -185,6 +190,9 @@ def _line(document: dict[str, object]) -> _Line:
     members = {field.name: document[field.name] for field in fields(Entry)}
     sums = document["crc32"]
     assert isinstance(sums, list), "the check sum of the index covers it"
+    stem = Path(str(members["stem"]))
+    if stem.is_absolute() or ".." in stem.parts:
+        raise ValueError("files of results lie in their folder")
     return _Line(Entry(**members), tuple(sums))  # type: ignore[arg-type]
 
 

@@ -49,8 +49,7 @@ class Writer:
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / ".lock")
         self._full = max(1, min(shard_images, shard_bytes // max(1, contents.bytes_per_image)))
-        self._entries: list[Entry] = []
-        self._rows: dict[str, list[Tensor]] = {}
+        self._gathered: list[tuple[Entry, Mapping[str, Tensor]]] = []
         self._done: set[tuple[str, str]] = set()
         self._next = 0
 
@@ -100,10 +99,10 @@ class Writer:
         assert tensors.keys() == held.keys(), "a store holds the same of all its images"
         for name, tensor in tensors.items():
             assert tensor.shape == held[name].shape, f"{name} has its shape"
-            self._rows.setdefault(name, []).append(tensor)
-        self._entries.append(entry)
+        # In one step, so that an interrupt finds whole images only.
+        self._gathered.append((entry, tensors))
         self._done.add((entry.image, entry.sha256))
-        if len(self._entries) >= self._full:
+        if len(self._gathered) >= self._full:
             self._flush()
 
     def _begin(self) -> None:
@@ -125,11 +124,13 @@ class Writer:
             self._next = number + 1
 
     def _flush(self) -> None:
-        entries, rows = self._entries, self._rows
-        self._entries, self._rows = [], {}
-        if entries:
-            tensors = {name: torch.stack(found) for name, found in rows.items()}
-            write_shard(self._folder, self._next, entries, tensors)
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            tensors = {
+                name: torch.stack([rows[name] for _, rows in gathered])
+                for name in self.contents.tensors
+            }
+            write_shard(self._folder, self._next, [entry for entry, _ in gathered], tensors)
             self._next += 1
 
 
