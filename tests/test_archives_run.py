@@ -132,6 +132,8 @@ def test_an_image_that_is_listed_twice_is_done_once(
     one = str(images / "eye0.png")
     done = run(pipeline, Sources([one, str(images), one]), tmp_path / "out")
     assert (done.done, done.repeated) == (7, 2)
+    done = run(pipeline, Sources([one, str(images), one]), tmp_path / "out")
+    assert (done.done, done.skipped, done.repeated) == (0, 7, 2)
     assert parts.read(tmp_path / "out").num_rows == 21
 
 
@@ -141,12 +143,12 @@ def test_results_of_other_queries_are_refused_unless_told(
     out, sources = tmp_path / "out", Sources([str(images / "eye0.png")])
     run(pipeline, sources, out)
     other = Pipeline(backbone=pipeline.backbone, queries={"disc": pipeline.queries["disc"]})
-    wanted = r"another run, with other queries: disc .*, two .* there"
+    wanted = r"another run: queries disc .*, two .* there, disc .* here; name"
     with pytest.raises(UsageError, match=wanted):
         run(other, sources, out)
     run(other, sources, out, force=True)
     assert parts.read(out).num_rows == 1
-    with pytest.raises(UsageError, match="other masks"):
+    with pytest.raises(UsageError, match="run: masks kept there, left out here"):
         run(other, sources, out, masks=False)
 
 

@@ -130,16 +130,18 @@ class _Listing:
     def items(self) -> Iterator[Item]:
         """Give the images to work on."""
         listed: set[bytes] = set()
+        number = 0
         for position, entry in enumerate(self._sources):
             mark = seal(entry.location)
             if mark in listed:
                 self.n_repeated += 1
-            elif mark in self._done:
+                continue
+            listed.add(mark)
+            if mark in self._done:
                 self.n_skipped += 1
             else:
-                number = len(listed)
-                listed.add(mark)
                 yield Item(number=number, position=position, entry=entry)
+                number += 1
 
     def count(self) -> int | None:
         """Give about how many images there are to work on, where that is known soon."""
