@@ -163,7 +163,8 @@ def _reading(location: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {location}", hint="check the URL") from error
+        what = "URL" if is_url(location) else "path"
+        raise NotFoundError(f"there is no file {location}", hint=f"check the {what}") from error
     except _errors() as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         found = f"{location} cannot be read ({reason})"

@@ -36,7 +36,7 @@ def test_tables_of_a_list_are_written_and_a_second_run_has_nothing_to_do(
     done = retq(*call)
     assert done.exit_code == 1
     assert "2 segmented, 0 done before, 1 failed; see" in done.output
-    assert "there is no file" in done.output
+    assert "none.png; check the path" in done.output
     table = parts.read(tmp_path / "out")
     assert table.column("patient").to_pylist() == ["a", "b"]
     assert parts.read(tmp_path / "out", kind="embeddings").num_rows == 2
@@ -100,7 +100,7 @@ def test_areas_alone_are_kept_without_masks(
         (["--workers", "2"], "--cluster and --workers are Ray's"),
         (["--embeddings"], "embeddings go into tables"),
         (["--format", "parquet", "--probability", "npy"], "no maps of probabilities"),
-        (["--format", "parquet", "--volume"], "--volume is for files"),
+        (["--format", "parquet", "--volume"], "--volume goes neither"),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(
