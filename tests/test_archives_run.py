@@ -57,6 +57,16 @@ class Stopping(Silent):
             yield item
 
 
+class Telling(Silent):
+    """Keeps what is said of the pace."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def measure(self, value: str, *, milestone: bool = False) -> None:
+        self.said.append(value)
+
+
 class Killing(Silent):
     """Kills a worker of the tests' own Ray once the first image is done."""
 
@@ -124,6 +134,15 @@ def test_failures_are_listed_and_tried_again(
     done = run(pipeline, Sources([str(images)]), out)
     assert (done.done, done.skipped, done.failed) == (1, 6, {})
     assert not (out / "failed.csv").exists()
+
+
+def test_the_pace_is_of_a_second_at_least(pipeline: Pipeline, images: Path, tmp_path: Path) -> None:
+    telling = Telling()
+    run(pipeline, Sources([str(images)]), tmp_path / "out", progress=telling)
+    assert telling.said[0] == "1 done, 0 failed"
+    assert telling.said[-1].startswith("7 done, 0 failed")
+    told = [one.split(", ")[2] for one in telling.said if "second" in one]
+    assert all(float(one.removesuffix(" images a second")) <= 6 for one in told)
 
 
 def test_an_image_that_is_listed_twice_is_done_once(

@@ -45,6 +45,15 @@ def test_tables_of_a_list_are_written_and_a_second_run_has_nothing_to_do(
     assert list(document["failed"]) == [str(images / "none.png")]
 
 
+def test_where_no_image_can_be_used_no_tables_are_named(
+    retq: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"")
+    done = retq(tmp_path / "torn.jpg", "-o", tmp_path / "out", "--format", "parquet")
+    assert done.exit_code == 6
+    assert done.stdout == "0 segmented, 0 done before, 1 failed\n"
+
+
 def test_files_of_a_list_are_those_of_its_images(
     retq: Callable[..., Result], images: Path, tmp_path: Path
 ) -> None:

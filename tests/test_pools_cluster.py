@@ -30,15 +30,6 @@ def test_a_cluster_that_nobody_runs_is_one_line_at_once(scheme: str, closed_port
     assert time.monotonic() - began < 20
 
 
-def test_no_cluster_on_this_machine_is_said_in_our_words() -> None:
-    pytest.importorskip("ray")
-    with (
-        pytest.raises(Unreachable, match="at auto cannot be reached: none runs on this machine;"),
-        connected(Cluster(address="auto")),
-    ):
-        pass
-
-
 def test_what_is_no_address_is_refused() -> None:
     pytest.importorskip("ray")
     with pytest.raises(UsageError, match="no address"), connected(Cluster(address="here:there")):

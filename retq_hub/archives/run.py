@@ -171,13 +171,17 @@ class _Tally:
         n_failed = len(self.failures.found)
         line = f"{self.n_done:,} done, {n_failed:,} failed"
         if self._began:
-            rate = (self.n_done + n_failed - 1) / max(now - self._began, 1e-9)
-            line += f", {rate:.1f} images a second"
+            line += _pace(self.n_done + n_failed - 1, now - self._began)
         else:
             self._began = self._said = now
         is_due = now - self._said >= _MILESTONE_S
         self._said = now if is_due else self._said
         self._progress.measure(line, milestone=is_due)
+
+
+def _pace(n_images: int, seconds: float) -> str:
+    """Say how many images a second; nothing within the first, when some come all at once."""
+    return f", {n_images / seconds:.1f} images a second" if seconds >= 1.0 else ""
 
 
 def _answers(

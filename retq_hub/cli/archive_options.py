@@ -155,9 +155,9 @@ def print_archived(done: "Archived", output: Path, *, as_json: bool) -> None:
         print_json({"output": str(output), **counts, "failed": failed})
         return
     twice = f", {done.repeated} listed twice" if done.repeated else ""
+    see = f"; see {output / 'parts'}" if done.done or done.skipped else ""
     click.echo(
-        f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{twice}; "
-        f"see {output / 'parts'}"
+        f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{twice}{see}"
     )
 
 
