@@ -285,11 +285,16 @@ class Pipeline:
             For each image, in their order, its result or why there is none.
 
         Raises:
-            UsageError: There is no such pool, or fewer than one worker.
+            UsageError: There is no such pool, or fewer than one worker; a cluster is named that is
+                not to be used; one image is given in the place of many.
             Unreachable: The cluster cannot be reached.
         """
         if pool not in ("threads", "ray"):
             raise UsageError(f"there is no pool {pool!r}", hint="threads or ray")
+        if cluster is not None and pool != "ray":
+            raise UsageError(f"the cluster {cluster} is Ray's", hint='add pool="ray"')
+        if isinstance(images, str | Path | Image.Image | np.ndarray):
+            raise UsageError("one image is given, map takes many", hint="give a list of images")
         if pool == "ray" and is_installed():
             return mapping.by_workers(self, images, self.cluster(cluster, workers))
         if pool == "ray":
