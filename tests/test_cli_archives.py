@@ -1,7 +1,9 @@
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +14,8 @@ from retq_hub.cli.app import cli
 from retq_hub.errors import Unreachable
 
 pytest.importorskip("pyarrow")
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/archives.md"
 
 
 @pytest.fixture
@@ -43,6 +47,21 @@ def test_tables_of_a_list_are_written_and_a_second_run_has_nothing_to_do(
     document = json.loads(retq(*call, "--json").stdout)
     assert (document["done"], document["skipped"]) == (0, 2)
     assert list(document["failed"]) == [str(images / "none.png")]
+
+
+def test_tables_are_read_as_the_page_says(
+    retq: Callable[..., Result], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = retq(images, "-o", tmp_path / "out", "--format", "parquet", "--embeddings")
+    assert done.exit_code == 0, done.output
+    blocks = re.findall(r"^```text\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = [one for one in blocks if "parts.read" in one]
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(block, found)
+    assert found["mask"].shape == (found["row"]["height"], found["row"]["width"])
+    assert found["areas"].column_names == ["image", "query", "area"]
+    assert found["vectors"].num_rows == 3
 
 
 def test_where_no_image_can_be_used_no_tables_are_named(
