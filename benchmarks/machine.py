@@ -26,8 +26,6 @@ PACKAGES = (
     "ray",
     "pyarrow",
     "fsspec",
-    "simplejpeg",
-    "isal",
 )
 
 

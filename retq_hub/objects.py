@@ -163,6 +163,12 @@ def _reading(location: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        why = error.__cause__
+        if why is not None and not isinstance(why, FileNotFoundError):
+            # A server that does not answer is called that too.
+            reason = (str(why).splitlines() or [""])[0] or type(why).__name__
+            found = f"{location} cannot be read ({reason})"
+            raise NetworkError(found, hint="check the address, or try again") from error
         what = "URL" if is_url(location) else "path"
         raise NotFoundError(f"there is no file {location}", hint=f"check the {what}") from error
     except _errors() as error:

@@ -67,6 +67,15 @@ class Telling(Silent):
         self.said.append(value)
 
 
+def _command(process: Any) -> str:
+    """Give what a process runs; nothing of one that has ended."""
+    psutil = pytest.importorskip("psutil")
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 class Killing(Silent):
     """Kills a worker of the tests' own Ray once the first image is done."""
 
@@ -77,7 +86,7 @@ class Killing(Silent):
         for number, item in enumerate(items):
             if number == 0:
                 below = psutil.Process().children(recursive=True)
-                workers = [one for one in below if "ray::_Worker" in " ".join(one.cmdline())]
+                workers = [one for one in below if "ray::_Worker" in _command(one)]
                 os.kill(workers[0].pid, signal.SIGKILL)
                 self.killed += 1
             yield item

@@ -106,6 +106,8 @@ def test_images_that_cannot_be_used_are_listed(retq: Say, here: Path) -> None:
             2,
             "--areas writes no maps",
         ),
+        (("embed", "eyes.csv", "-o", "o"), 2, "eyes.csv is a list, and no image"),
+        (("embed", "s3://eyes/1", "-o", "o"), 2, "s3://eyes/1 is a URL, and no image"),
         (
             ("segment", "images", "--from-tokens", "store", "-q", "tiny-disc", "-o", "o"),
             2,

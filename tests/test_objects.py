@@ -42,7 +42,6 @@ def test_a_store_that_nothing_reads_says_what_is_missing() -> None:
 
 
 def test_a_server_that_is_away_is_an_error_of_the_network() -> None:
-    pytest.importorskip("aiohttp", reason="http:// needs aiohttp")
     with pytest.raises(NetworkError), objects.opened("http://127.0.0.1:1/a.png"):
         pass
 

@@ -40,7 +40,7 @@ OURS = record(
         (Wish(backbone=AT_HAND), True),
         (Wish(backbone=replace(AT_HAND, weights=("0" * 64,))), False),
         (Wish(backbone=replace(AT_HAND, weights=("0" * 64, *AT_HAND.weights))), True),
-        (Wish(backbone=replace(AT_HAND, preprocessing_digest="0" * 64)), False),
+        (Wish(backbone=replace(AT_HAND, preprocessing_digests=("0" * 64,))), False),
         (Wish(backbone=replace(AT_HAND, weights=())), True),
         (Wish(backbone=replace(AT_HAND, weights=(), id="other")), False),
     ],

@@ -15,7 +15,7 @@ from retq_hub import objects
 from retq_hub.errors import DatasetError, NotFoundError, UsageError
 from retq_hub.images import SUFFIXES
 
-__all__ = ["Entry", "LIST_SUFFIXES", "Sources", "is_list"]
+__all__ = ["LIST_SUFFIXES", "Entry", "Sources", "is_list"]
 
 LIST_SUFFIXES = (".csv", ".parquet")
 """Endings of files that are taken for lists of images."""
