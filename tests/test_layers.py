@@ -301,7 +301,7 @@ LINES: list[set[str]] = [
     },
     {"server.app"},
     {"server.service", "server.shelf"},
-    {"cli.areas_options", "cli.console"},
+    {"cli.areas_options", "cli.console", "cli.sections"},
     {"cli.app"},
     {"cli", "cli.__main__"},
     {"cli.stored_options"},
