@@ -180,7 +180,8 @@ def _reading(location: str) -> Iterator[None]:
             reason = (str(why).splitlines() or [""])[0] or type(why).__name__
             found = f"{location} cannot be read ({reason})"
             raise NetworkError(found, hint="check the address, or try again") from error
-        raise NotFoundError(f"there is no file {location}", hint="check the URL") from error
+        what = "URL" if is_url(location) else "path"
+        raise NotFoundError(f"there is no file {location}", hint=f"check the {what}") from error
     except _errors() as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         found = f"{location} cannot be read ({reason})"

@@ -282,9 +282,14 @@ class Pipeline:
             For each image, in their order, its result or why there is none.
 
         Raises:
-            UsageError: There is no such pool, or fewer than one worker.
+            UsageError: There is no such pool, or fewer than one worker; a cluster is named that is
+                not to be used; one image is given in the place of many.
             Unreachable: The cluster cannot be reached.
         """
+        if cluster is not None and pool != "ray":
+            raise UsageError(f"the cluster {cluster} is Ray's", hint='add pool="ray"')
+        if isinstance(images, str | Path | Image.Image | np.ndarray):
+            raise UsageError("one image is given, map takes many", hint="give a list of images")
         return mapping.mapped(self, images, pool=pool, workers=workers, cluster=cluster)
 
     def cluster(self, address: str | None = None, workers: int | None = None) -> Cluster:

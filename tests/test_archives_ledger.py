@@ -31,10 +31,10 @@ def test_what_was_written_is_read(ledger: Ledger, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("member", "value", "word"),
     [
-        ("weights_digest", "other", "other weights"),
-        ("preprocessing_digest", "other", "other preprocessing"),
-        ("engine", "openvino bfloat16", "openvino bfloat16 there"),
-        ("embeddings", True, "other embeddings"),
+        ("weights_digest", "other", r"weights tiny \(other\) there, tiny \(b\) here"),
+        ("preprocessing_digest", "other", "preprocessing other there, c here"),
+        ("engine", "openvino bfloat16", "engine openvino bfloat16 there, torch float32 here"),
+        ("embeddings", True, "run: embeddings kept there, left out here"),
     ],
 )
 def test_what_differs_is_named(

@@ -57,6 +57,16 @@ class Stopping(Silent):
             yield item
 
 
+class Telling(Silent):
+    """Keeps what is said of the pace."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def measure(self, value: str, *, milestone: bool = False) -> None:
+        self.said.append(value)
+
+
 def _command(process: Any) -> str:
     """Give what a process runs; nothing of one that has ended."""
     psutil = pytest.importorskip("psutil")
@@ -215,12 +225,23 @@ def test_clearing_a_folder_ends_with_its_ledger(
     assert (out / "archive.json").is_file()
 
 
+def test_the_pace_is_of_a_second_at_least(pipeline: Pipeline, images: Path, tmp_path: Path) -> None:
+    telling = Telling()
+    run(pipeline, Sources([str(images)]), tmp_path / "out", progress=telling)
+    assert telling.said[0] == "1 done, 0 failed"
+    assert telling.said[-1].startswith("7 done, 0 failed")
+    told = [one.split(", ")[2] for one in telling.said if "second" in one]
+    assert all(float(one.removesuffix(" images a second")) <= 6 for one in told)
+
+
 def test_an_image_that_is_listed_twice_is_done_once(
     pipeline: Pipeline, images: Path, tmp_path: Path
 ) -> None:
     one = str(images / "eye0.png")
     done = run(pipeline, Sources([one, str(images), one]), tmp_path / "out")
     assert (done.done, done.repeated) == (7, 2)
+    done = run(pipeline, Sources([one, str(images), one]), tmp_path / "out")
+    assert (done.done, done.skipped, done.repeated) == (0, 7, 2)
     assert parts.read(tmp_path / "out").num_rows == 21
 
 
@@ -230,12 +251,12 @@ def test_results_of_other_queries_are_refused_unless_told(
     out, sources = tmp_path / "out", Sources([str(images / "eye0.png")])
     run(pipeline, sources, out)
     other = Pipeline(backbone=pipeline.backbone, queries={"disc": pipeline.queries["disc"]})
-    wanted = r"another run, with other queries: disc .*, two .* there"
+    wanted = r"another run: queries disc .*, two .* there, disc .* here; name"
     with pytest.raises(UsageError, match=wanted):
         run(other, sources, out)
     run(other, sources, out, force=True)
     assert parts.read(out).num_rows == 1
-    with pytest.raises(UsageError, match="other masks"):
+    with pytest.raises(UsageError, match="run: masks kept there, left out here"):
         run(other, sources, out, masks=False)
 
 

@@ -16,6 +16,7 @@ from tiny import Tiny
 
 from retq_hub import artifact, schema
 from retq_hub.cli.app import _COMMANDS
+from retq_hub.cli.segment import segment_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -50,6 +51,15 @@ def test_help_names_every_command(retq: Run) -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert all(f"\n  {name} " in text for name in _COMMANDS)
     assert "not a medical device" in text
+
+
+def test_help_shows_every_option_of_a_section_once(retq: Run) -> None:
+    shown, _, rest = retq("segment", "--help").stdout.partition("Other options:")
+    headings = re.findall(r"^(\w.*):$", shown, re.MULTILINE)
+    assert headings == ["Queries and images", "Results", "Speed"]
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", shown, re.MULTILINE)
+    assert len(options) == len(set(options)) == len(segment_command.params) - 1
+    assert re.findall(r"--[\w-]+", rest) == ["--help"]
 
 
 @pytest.mark.parametrize("name", sorted(_COMMANDS))

@@ -1,7 +1,9 @@
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +14,8 @@ from retq_hub.cli.app import cli
 from retq_hub.errors import Unreachable
 
 pytest.importorskip("pyarrow")
+
+PAGE = Path(__file__).resolve().parent.parent / "docs/archives.md"
 
 
 @pytest.fixture
@@ -36,13 +40,37 @@ def test_tables_of_a_list_are_written_and_a_second_run_has_nothing_to_do(
     done = retq(*call)
     assert done.exit_code == 1
     assert "2 segmented, 0 done before, 1 failed; see" in done.output
-    assert "there is no file" in done.output
+    assert "none.png; check the path" in done.output
     table = parts.read(tmp_path / "out")
     assert table.column("patient").to_pylist() == ["a", "b"]
     assert parts.read(tmp_path / "out", kind="embeddings").num_rows == 2
     document = json.loads(retq(*call, "--json").stdout)
     assert (document["done"], document["skipped"]) == (0, 2)
     assert list(document["failed"]) == [str(images / "none.png")]
+
+
+def test_tables_are_read_as_the_page_says(
+    retq: Callable[..., Result], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = retq(images, "-o", tmp_path / "out", "--format", "parquet", "--embeddings")
+    assert done.exit_code == 0, done.output
+    blocks = re.findall(r"^```text\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = [one for one in blocks if "parts.read" in one]
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(block, found)
+    assert found["mask"].shape == (found["row"]["height"], found["row"]["width"])
+    assert found["areas"].column_names == ["image", "query", "area"]
+    assert found["vectors"].num_rows == 3
+
+
+def test_where_no_image_can_be_used_no_tables_are_named(
+    retq: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"")
+    done = retq(tmp_path / "torn.jpg", "-o", tmp_path / "out", "--format", "parquet")
+    assert done.exit_code == 6
+    assert done.stdout == "0 segmented, 0 done before, 1 failed\n"
 
 
 def test_files_of_a_list_are_those_of_its_images(
@@ -100,7 +128,7 @@ def test_areas_alone_are_kept_without_masks(
         (["--workers", "2"], "--cluster and --workers are Ray's"),
         (["--embeddings"], "embeddings go into tables"),
         (["--format", "parquet", "--probability", "npy"], "no maps of probabilities"),
-        (["--format", "parquet", "--volume"], "--volume is for files"),
+        (["--format", "parquet", "--volume"], "--volume goes neither"),
     ],
 )
 def test_options_that_make_no_sense_together_are_refused(

@@ -15,6 +15,8 @@ from retq_hub.cli.app import main
 
 Say = Callable[..., tuple[str, str]]
 
+BESIDE = ("segment", "--from-tokens", "store", "-q", "tiny-disc", "-o", "o")
+
 
 @pytest.fixture
 def here(
@@ -104,10 +106,17 @@ def test_images_that_cannot_be_used_are_listed(retq: Say, here: Path) -> None:
             2,
             "--areas writes no maps",
         ),
+        (("embed", "eyes.csv", "-o", "o"), 2, "eyes.csv is a list, and no image"),
+        (("embed", "s3://eyes/1", "-o", "o"), 2, "s3://eyes/1 is a URL, and no image"),
         (
             ("segment", "images", "--from-tokens", "store", "-q", "tiny-disc", "-o", "o"),
             2,
-            "reads no photographs and no backbone: IMAGES cannot",
+            "reads a store alone, in this process: IMAGES cannot",
+        ),
+        (
+            (*BESIDE, "--engine-pool", "ray", "--format", "parquet"),
+            2,
+            "--engine-pool, --format cannot be given beside it",
         ),
         (
             ("segment", "--from-tokens", "store", "--lock", "retq.lock", "-o", "o"),

@@ -304,6 +304,7 @@ LINES: list[set[str]] = [
     {"server.app"},
     {"server.service"},
     {"server.shelf"},
+    {"cli.sections"},
     {"cli.areas_options", "cli.console"},
     {"cli.app"},
     {"cli", "cli.__main__"},

@@ -319,10 +319,16 @@ def test_many_images_are_asked_for_as_they_are_needed(compose, image):
     assert len(asked) < 20
 
 
-@pytest.mark.parametrize("options", [{"pool": "boats"}, {"workers": 0}])
-def test_unknown_pools_and_no_workers_are_usage_errors(compose, image, options):
-    with pytest.raises(UsageError, match=r"no pool 'boats'|0 workers"):
+@pytest.mark.parametrize("options", [{"pool": "boats"}, {"workers": 0}, {"cluster": "auto"}])
+def test_pools_that_cannot_be_had_are_usage_errors(compose, image, options):
+    with pytest.raises(UsageError, match=r"no pool 'boats'|0 workers|cluster auto is Ray's"):
         compose("disc").map([image], **options)
+
+
+@pytest.mark.parametrize("one", ["eye.jpg", Path("eye.jpg"), np.zeros((9, 9, 3), np.uint8)])
+def test_one_image_is_not_taken_for_many(compose, one):
+    with pytest.raises(UsageError, match="one image is given, map takes many"):
+        compose("disc").map(one)
 
 
 def test_decoding_is_full_or_scaled(compose):

@@ -23,15 +23,6 @@ FILE = "archive.json"
 _LOCK = ".archive.lock"
 _FORMAT = "retq-archive/1"
 
-_NAMES = {
-    "queries": "queries",
-    "weights_digest": "weights",
-    "preprocessing_digest": "preprocessing",
-    "engine": "engine",
-    "masks": "masks",
-    "embeddings": "embeddings",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
@@ -89,21 +80,25 @@ class Ledger:
         there = read_ledger(folder)
         if there is None:
             return
-        other = [
-            word for name, word in _NAMES.items() if getattr(there, name) != getattr(self, name)
-        ]
+        theirs, ours = there.told(), self.told()
+        other = [word for word in theirs if theirs[word] != ours[word]]
         if other:
             raise UsageError(
-                f"{folder} has results of another run, with other {' and '.join(other)}: "
-                f"{there.said} there, {self.said} here",
+                f"{folder} has results of another run: "
+                + "; ".join(f"{word} {theirs[word]} there, {ours[word]} here" for word in other),
                 hint="name another output folder; --force clears this one first",
             )
 
-    @property
-    def said(self) -> str:
-        """The ledger in a few words."""
-        queries = ", ".join(f"{name} ({digest[:12]})" for name, digest in self.queries.items())
-        return f"{queries} on {self.backbone}, {self.engine}"
+    def told(self) -> dict[str, str]:
+        """Give all that must be alike in one folder, in words."""
+        return {
+            "queries": ", ".join(f"{name} ({one[:12]})" for name, one in self.queries.items()),
+            "weights": f"{self.backbone} ({self.weights_digest[:12]})",
+            "preprocessing": self.preprocessing_digest[:12],
+            "engine": self.engine,
+            "masks": "kept" if self.masks else "left out",
+            "embeddings": "kept" if self.embeddings else "left out",
+        }
 
 
 def read_ledger(folder: Path) -> Ledger | None:

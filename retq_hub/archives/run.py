@@ -133,10 +133,11 @@ class _Listing:
             mark = seal(entry.location)
             if mark in listed:
                 self.n_repeated += 1
-            elif mark in self._done:
+                continue
+            listed.add(mark)
+            if mark in self._done:
                 self.n_skipped += 1
             else:
-                listed.add(mark)
                 yield Item(position=position, entry=entry)
 
     def count(self) -> int | None:
@@ -167,13 +168,17 @@ class _Tally:
         n_failed = len(self.failures.found)
         line = f"{self.n_done:,} done, {n_failed:,} failed"
         if self._began:
-            rate = (self.n_done + n_failed - 1) / max(now - self._began, 1e-9)
-            line += f", {rate:.1f} images a second"
+            line += _pace(self.n_done + n_failed - 1, now - self._began)
         else:
             self._began = self._said = now
         is_due = now - self._said >= _MILESTONE_S
         self._said = now if is_due else self._said
         self._progress.measure(line, milestone=is_due)
+
+
+def _pace(n_images: int, seconds: float) -> str:
+    """Say how many images a second; nothing within the first, when some come all at once."""
+    return f", {n_images / seconds:.1f} images a second" if seconds >= 1.0 else ""
 
 
 def _answers(

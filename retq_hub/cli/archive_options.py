@@ -56,7 +56,18 @@ class Archiving:
         if self.form == "parquet" and probability:
             raise UsageError("tables hold no maps of probabilities", hint="leave --probability out")
         if volume and (self.pool == "ray" or self.form == "parquet"):
-            raise UsageError("--volume is for files that this process writes", hint="leave it out")
+            raise UsageError(
+                "--volume goes neither with --engine-pool ray nor with --format parquet",
+                hint="leave one of them out",
+            )
+
+    @property
+    def beside_store(self) -> dict[str, object]:
+        """What is named that stored tokens, which this process reads, leave no room for."""
+        return {
+            "engine-pool": self.pool if self.pool == "ray" else None,
+            "format": self.form if self.form == "parquet" else None,
+        }
 
     def is_meant(self, images: Sequence[str]) -> bool:
         """Whether this is an archive: by options, or by a list or a URL among the images."""
@@ -98,20 +109,27 @@ def archive_options(command: Command) -> Command:
         "pool",
         type=click.Choice(["threads", "ray"]),
         default="threads",
+        show_default=True,
         help="Work in this process, or in processes on Ray.",
     )
     @click.option(
-        "--cluster", "address", help="Address of a Ray cluster; this machine if not given."
+        "--cluster",
+        "address",
+        metavar="ADDRESS",
+        help="Of a Ray cluster; this machine if not given.",
     )
-    @click.option("--workers", type=click.IntRange(min=1), help="So many processes on Ray.")
+    @click.option(
+        "--workers", type=click.IntRange(min=1), metavar="N", help="So many processes on Ray."
+    )
     @click.option(
         "--format",
         "form",
         type=click.Choice(["files", "parquet"]),
         default="files",
-        help="Files for each image, or tables for an archive.",
+        show_default=True,
+        help="Files for each image, or tables of all.",
     )
-    @click.option("--embeddings", is_flag=True, help="Tables of image embeddings too.")
+    @click.option("--embeddings", is_flag=True, help="Image embeddings too; with --format parquet.")
     @wraps(command)
     def wrapped(
         pool: str,
@@ -137,9 +155,9 @@ def print_archived(done: "Archived", output: Path, *, as_json: bool) -> None:
         print_json({"output": str(output), **counts, "failed": failed})
         return
     twice = f", {done.repeated} listed twice" if done.repeated else ""
+    see = f"; see {output / 'parts'}" if done.done or done.skipped else ""
     click.echo(
-        f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{twice}; "
-        f"see {output / 'parts'}"
+        f"{done.done} segmented, {done.skipped} done before, {len(done.failed)} failed{twice}{see}"
     )
 
 

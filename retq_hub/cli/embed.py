@@ -46,6 +46,7 @@ def embed_command(
     """
     if (tokens > 0) + bool(bases) + bool(queries) > 1:
         raise UsageError("name what to store in one way", hint="-q, --basis or --tokens")
+    _check_places(images)
     from retq_hub.segment import find_images, outside
     from retq_hub.store.intake import embed
 
@@ -65,6 +66,20 @@ def embed_command(
     if done.failed:
         used = done.done + done.skipped
         raise SystemExit(1 if used else list(done.failed.values())[-1].exit_code)
+
+
+def _check_places(images: tuple[str, ...]) -> None:
+    """Refuse what only `retq segment` reads."""
+    from retq_hub.archives.sources import is_list
+    from retq_hub.objects import is_url
+
+    for one in images:
+        if is_list(one) or is_url(one):
+            raise UsageError(
+                f"{one} is a {'list' if is_list(one) else 'URL'}, and no image or folder on this "
+                "machine",
+                hint="name files, folders or patterns",
+            )
 
 
 def _of_queries(

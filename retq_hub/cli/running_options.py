@@ -125,19 +125,19 @@ def running_options(command: Command) -> Command:
         type=click.Choice(ENGINES),
         default=PLAIN.engine,
         show_default=True,
-        help="What runs the backbone; auto: the fastest here that marks the same.",
+        help="What runs the backbone; auto: the fastest of a short trial.",
     )
     @click.option(
         "--precision",
         type=click.Choice(PRECISIONS),
         default=PLAIN.precision,
         show_default=True,
-        help="In what it computes.",
+        help="In what it computes; auto: half precisions too, where they are faster.",
     )
     @click.option(
         "--decoding",
         type=click.Choice(["full", "scaled"]),
-        help="scaled: decode JPEGs only as large as needed; faster. [default: full]",
+        help="scaled: decode JPEGs only as large as needed.  [default: full]",
     )
     @wraps(command)
     def wrapped(

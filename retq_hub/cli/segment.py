@@ -16,6 +16,7 @@ from retq_hub.cli.areas_options import areas_option, check_areas
 from retq_hub.cli.console import BarProgress, print_json, print_table
 from retq_hub.cli.options import json_option
 from retq_hub.cli.running_options import Running, running_options
+from retq_hub.cli.sections import SectionedCommand
 from retq_hub.cli.stored_options import check_given, from_tokens_option
 from retq_hub.cli.volumes import print_volumes, volume_document
 
@@ -30,9 +31,30 @@ __all__ = ["HEADINGS", "WRAPPED", "cells", "segment_command"]
 HEADINGS = ("image", "query", "target", "area", "probability")
 WRAPPED = ("image", "query", "target")
 _SHOWN = 20
+_SECTIONS = {
+    "Queries and images": (
+        "queries",
+        "lock",
+        "backbone",
+        "allow_mismatch",
+        "volume",
+        "from_tokens",
+    ),
+    "Results": (
+        "output",
+        "areas",
+        "overlay",
+        "probability",
+        "form",
+        "embeddings",
+        "force",
+        "as_json",
+    ),
+    "Speed": ("engine", "precision", "decoding", "pool", "address", "workers"),
+}
 
 
-@click.command("segment")
+@click.command("segment", cls=SectionedCommand, sections=_SECTIONS)
 @click.argument("images", nargs=-1)
 @from_tokens_option
 @click.option(
@@ -65,9 +87,12 @@ def segment_command(
 ) -> None:
     """Segment and grade IMAGES: files, folders, patterns, volumes, lists, URLs.
 
-    Done ones are skipped on a second run.
+    Done ones are skipped on a second run. docs/engines.md, docs/speed.md and
+    docs/archives.md say what makes it faster.
     """
-    check_given(from_tokens, images, volume=volume, **running.beside_store)
+    check_given(
+        from_tokens, images, volume=volume, **running.beside_store, **archiving.beside_store
+    )
     running.check()
     archiving.check(volume=volume, probability=probability)
     from retq_hub.outputs import Options

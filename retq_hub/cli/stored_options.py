@@ -45,7 +45,7 @@ def check_given(store: Path | None, images: tuple[str, ...], **others: object) -
     given += [f"--{name}" for name, value in others.items() if value]
     if given:
         raise UsageError(
-            f"--from-tokens reads no photographs and no backbone: {', '.join(given)} cannot be "
+            f"--from-tokens reads a store alone, in this process: {', '.join(given)} cannot be "
             "given beside it",
             hint="leave one out",
         )

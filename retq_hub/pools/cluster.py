@@ -116,6 +116,8 @@ def _start(ray: Any, cluster: Cluster) -> None:  # noqa: ANN401
             ray.init(address=cluster.address, **talk)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "any running Ray instance" in reason:
+            reason = "none runs on this machine"
         raise _unreachable(cluster.address, reason) from error
 
 
