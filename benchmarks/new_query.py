@@ -1,6 +1,6 @@
 """A new query over cached images: from stored tokens against through the backbone.
 
-    python benchmarks/new_query.py [--images 1000] [--photographs 50] [--json] [--quick]
+    python benchmarks/new_query.py [--images 1000] [--photographs 20] [--json] [--quick]
 
 IDRiD's photographs pass through the backbone once (`retq embed`); their rows are then repeated
 under other names until the store has so many images, each with bytes of its own on the disk. In
@@ -143,5 +143,5 @@ def deviation(pipeline: Pipeline, few: Store, jobs: Sequence[Job]) -> tuple[floa
 if __name__ == "__main__":
     described = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     described.add_argument("--images", type=int, default=1000)
-    described.add_argument("--photographs", type=int, default=50)
+    described.add_argument("--photographs", type=int, default=20)
     main(measure, described)
