@@ -4,7 +4,7 @@ All files of an image begin with its stem; those of a query go on with its name.
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,10 +22,10 @@ from retq_hub.maskpng import mask_png
 from retq_hub.overlay import attention_at, graded, overlay
 from retq_hub.result import Classification, Reading, Result, Segmentation
 from retq_hub.storage import whole_file
-from retq_hub.summary import Row
+from retq_hub.summary import Key, Row
 from retq_hub.threads import spread
 
-__all__ = ["Job", "Options", "Origin", "lacks", "wanted", "write"]
+__all__ = ["Job", "Options", "Origin", "wanted", "write", "written"]
 
 _SAVING: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},
@@ -184,6 +184,41 @@ def lacks(row: Row, manifest: QueryManifest, options: Options) -> bool:
     looked = manifest.pooling is not None and manifest.pooling.weighting is not None
     unmarked = row.area is not None and row.mask is None
     return options.masks and (unmarked or (looked and row.attention is None))
+
+
+def written(
+    job: Job,
+    rows: Mapping[Key, Row],
+    manifests: Mapping[str, QueryManifest],
+    output: Path,
+    options: Options,
+    *,
+    made_so: Callable[[Row], bool],
+) -> list[Row] | None:
+    """Give all that an earlier run has said of an image by these very queries.
+
+    Args:
+        job: The image.
+        rows: Of earlier runs.
+        manifests: Of the queries, by name.
+        output: The folder.
+        options: What is to be written; its files must be there.
+        made_so: Whether a row comes from the same as it would now.
+
+    Returns:
+        A row for each query and target; None where one or a file of theirs is lacking.
+    """
+    found: list[Row] = []
+    for name, manifest in manifests.items():
+        for target in manifest.targets:
+            row = rows.get((job.location, name, target.name))
+            if row is None or row.digest != manifest.digest:
+                return None
+            if not made_so(row) or lacks(row, manifest, options):
+                return None
+            found.append(row)
+    files = wanted(job, found, options)
+    return found if all((output / file).is_file() for file in files) else None
 
 
 def _write_masks(

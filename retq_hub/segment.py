@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
 
@@ -21,7 +22,7 @@ from retq_hub.errors import ImageError, NotFoundError, UsageError
 from retq_hub.heatmap import photograph
 from retq_hub.images import SUFFIXES, image_files
 from retq_hub.journal import Journal
-from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
+from retq_hub.outputs import Job, Options, Origin, write, written
 from retq_hub.overlay import MAX_SIDE_PX
 from retq_hub.photograph import Photograph
 from retq_hub.pipeline import Pipeline
@@ -291,16 +292,10 @@ def _is_done(
     options: Options,
 ) -> bool:
     """Whether an earlier run has segmented this image with these very queries."""
-    found: list[Row] = []
-    for name, query in pipeline.queries.items():
-        for target in query.manifest.targets:
-            row = rows.get((job.location, name, target.name))
-            if row is None or row.digest != query.manifest.digest:
-                return False
-            if not _is_of(row, pipeline.backbone) or lacks(row, query.manifest, options):
-                return False
-            found.append(row)
-    if not all((output / file).is_file() for file in wanted(job, found, options)):
+    manifests = {name: query.manifest for name, query in pipeline.queries.items()}
+    made_so = partial(_is_of, backbone=pipeline.backbone)
+    found = written(job, rows, manifests, output, options, made_so=made_so)
+    if found is None:
         return False
     if job.url is not None:
         return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retq_hub.digest import bytes_digest
 from retq_hub.journal import Journal
-from retq_hub.outputs import Job, Options, Origin, lacks, wanted, write
+from retq_hub.outputs import Job, Options, Origin, write, written
 from retq_hub.progress import Progress, Silent
 from retq_hub.segment import Outcome, check_owners
 from retq_hub.storage import check_writable
@@ -99,16 +99,11 @@ def _is_done(
     options: Options,
 ) -> bool:
     """Whether an earlier run has applied these very queries to this image, and its files exist."""
-    found: list[Row] = []
-    for name, query in pipeline.queries.items():
-        for target in query.manifest.targets:
-            row = rows.get((str(job.image), name, target.name))
-            if row is None or row.digest != query.manifest.digest or _origin_of(row) != origin:
-                return False
-            if lacks(row, query.manifest, options):
-                return False
-            found.append(row)
-    return all((output / file).is_file() for file in wanted(job, found, options))
+    manifests = {name: query.manifest for name, query in pipeline.queries.items()}
+    found = written(
+        job, rows, manifests, output, options, made_so=lambda row: _origin_of(row) == origin
+    )
+    return found is not None
 
 
 def _origin_of(row: Row) -> Origin:
