@@ -4,8 +4,9 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from retq_hub.engines.hardware import cpu_name
 
 __all__ = ["Machine", "machine"]
 
@@ -70,7 +71,7 @@ class Machine:
 def machine() -> Machine:
     """Describe the machine that this runs on."""
     return Machine(
-        cpu=_cpu(),
+        cpu=cpu_name(),
         cores=_cores(),
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         gpu=_gpu(),
@@ -91,17 +92,6 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _cpu() -> str:
-    """Give the model as Linux tells it; elsewhere what Python knows."""
-    described = Path("/proc/cpuinfo")
-    if described.is_file():
-        for line in described.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _gpu() -> str | None:

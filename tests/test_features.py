@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load, load_file, save
-from stores import make_store
+from stores import RICH, make_store
 from support_core import assert_clear
 from tiny import SPEC, Tiny, write_spec
 
@@ -47,17 +47,6 @@ class Picture:
 def basis(*layers: int, size_px: int = 64, tiles: int = 1, **members: object) -> Basis:
     one = Pass(size_px=size_px, tiles=tiles, layers=layers)
     return Basis(passes=(one,), norm=True, **members)
-
-
-RICH = Basis(
-    passes=(
-        Pass(size_px=64, tiles=2, layers=(1, 0), overlap_px=16),
-        Pass(size_px=64, tiles=1, layers=(2,)),
-    ),
-    norm=True,
-    views=("plain", "mirrored"),
-    pixels=METHOD,
-)
 
 
 @pytest.fixture
